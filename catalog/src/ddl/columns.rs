@@ -1,0 +1,275 @@
+//! What a table's columns, partitioning and sort order may be. Pure.
+
+use std::collections::BTreeSet;
+
+use super::NewTable;
+use crate::{
+    CatalogError, Column, ColumnId, ColumnType, IntegerWidth, PartitionField, PartitionTransform, Scalar, names,
+};
+
+/// A DECIMAL's most digits.
+const DECIMAL_DIGITS_MAX: u8 = 38;
+/// The longest COMMENT of a column, in characters, as in MySQL.
+const COMMENT_CHARACTERS_MAX: usize = 1024;
+
+/// A column of a table to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: ColumnType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// What stands where a record has no value.
+    pub default: Option<Scalar>,
+    /// Its COMMENT.
+    pub comment: String,
+}
+
+/// The columns with their ids: 1, 2, 3 and so on, for ever.
+pub(super) fn columns(new: &NewTable) -> Result<Vec<Column>, CatalogError> {
+    if new.columns.is_empty() {
+        return Err(CatalogError::invalid(format!("table `{}` has no column: name at least one", new.name)));
+    }
+    let mut names = BTreeSet::new();
+    for column in &new.columns {
+        names::check_column(&column.name)?;
+        check_kind(column)?;
+        check_default(column)?;
+        if !names.insert(column.name.to_ascii_lowercase()) {
+            return Err(fault(column, "is there twice; names are compared without regard to case: rename one"));
+        }
+        if column.comment.chars().count() > COMMENT_CHARACTERS_MAX {
+            return Err(fault(column, &format!("has a COMMENT of more than {COMMENT_CHARACTERS_MAX} characters: shorten it")));
+        }
+    }
+    let with_id = |(column, id): (&NewColumn, i32)| Column {
+        id: ColumnId(id),
+        name: column.name.clone(),
+        kind: column.kind,
+        nullable: column.nullable,
+        default: column.default.clone(),
+        comment: column.comment.clone(),
+    };
+    Ok(new.columns.iter().zip(1..).map(with_id).collect())
+}
+
+fn fault(column: &NewColumn, fault: &str) -> CatalogError {
+    CatalogError::invalid(format!("column `{}` {fault}", column.name))
+}
+
+fn check_kind(column: &NewColumn) -> Result<(), CatalogError> {
+    match column.kind {
+        ColumnType::Decimal { precision, scale } if precision == 0 || precision > DECIMAL_DIGITS_MAX => {
+            Err(fault(column, &format!("is DECIMAL({precision},{scale}): give it 1 to {DECIMAL_DIGITS_MAX} digits")))
+        }
+        ColumnType::Decimal { precision, scale } if scale > precision => Err(fault(
+            column,
+            &format!("is DECIMAL({precision},{scale}): it cannot have more digits after the point than in all"),
+        )),
+        ColumnType::Text { characters_max: Some(0) } => Err(fault(column, "is VARCHAR(0): give it room for a character")),
+        _ => Ok(()),
+    }
+}
+
+fn check_default(column: &NewColumn) -> Result<(), CatalogError> {
+    let Some(default) = &column.default else { return Ok(()) };
+    if matches!(default, Scalar::Null) {
+        return match column.nullable {
+            true => Ok(()),
+            false => Err(fault(column, "is NOT NULL and has DEFAULT NULL: drop one of the two")),
+        };
+    }
+    match fits(column.kind, default) {
+        true => Ok(()),
+        false => Err(fault(column, &format!("cannot hold its DEFAULT, {default}: give it a value of its type"))),
+    }
+}
+
+/// Whether the value is one of the type, in the form in which the type's values are kept.
+fn fits(kind: ColumnType, value: &Scalar) -> bool {
+    match (kind, value) {
+        (ColumnType::Boolean, Scalar::Bool(_))
+        | (ColumnType::Float | ColumnType::Double, Scalar::Float(_))
+        | (ColumnType::Date, Scalar::Date(_))
+        | (ColumnType::DateTime | ColumnType::Timestamp, Scalar::Micros(_)) => true,
+        (ColumnType::Integer { width, unsigned }, Scalar::Int(value)) => in_bounds(width, unsigned, i128::from(*value)),
+        (ColumnType::Integer { width, unsigned }, Scalar::Decimal(value, 0)) => in_bounds(width, unsigned, value.0),
+        (ColumnType::Decimal { precision, scale }, Scalar::Decimal(value, given)) => {
+            i16::from(scale) == i16::from(*given) && value.0.unsigned_abs() < 10_u128.pow(u32::from(precision))
+        }
+        (ColumnType::Text { characters_max }, Scalar::Text(text)) => {
+            characters_max.is_none_or(|max| text.chars().count() as u64 <= u64::from(max))
+        }
+        (ColumnType::Json, Scalar::Text(text)) => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+        _ => false,
+    }
+}
+
+fn in_bounds(width: IntegerWidth, unsigned: bool, value: i128) -> bool {
+    let bits = match width {
+        IntegerWidth::Tiny => 8,
+        IntegerWidth::Small => 16,
+        IntegerWidth::Int => 32,
+        IntegerWidth::Big => 64,
+    };
+    let span = 1_i128 << bits;
+    if unsigned { (0..span).contains(&value) } else { (-span / 2..span / 2).contains(&value) }
+}
+
+/// PARTITION BY, by column ids.
+pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<PartitionField>, CatalogError> {
+    let mut fields: Vec<PartitionField> = Vec::new();
+    for (name, transform) in &new.partition_by {
+        let column = find(columns, name, "PARTITION BY")?;
+        if let Some(fault) = misfit(column.kind, *transform) {
+            return Err(CatalogError::invalid(format!("PARTITION BY `{name}`: {fault}")));
+        }
+        let field = PartitionField { column: column.id, transform: *transform };
+        if fields.contains(&field) {
+            return Err(CatalogError::invalid(format!("PARTITION BY names `{name}` twice in the same way: drop one")));
+        }
+        fields.push(field);
+    }
+    Ok(fields)
+}
+
+/// Why a column of that type cannot be partitioned by so.
+fn misfit(kind: ColumnType, transform: PartitionTransform) -> Option<&'static str> {
+    let is_moment = matches!(kind, ColumnType::DateTime | ColumnType::Timestamp);
+    match transform {
+        PartitionTransform::Identity => match kind {
+            ColumnType::Float | ColumnType::Double => Some("a FLOAT or DOUBLE has too many values: choose another column"),
+            ColumnType::Json => Some("JSON is kept as the text received, and the same value has many: choose another column"),
+            _ => None,
+        },
+        PartitionTransform::Year | PartitionTransform::Month | PartitionTransform::Day => {
+            let fits = is_moment || kind == ColumnType::Date;
+            (!fits).then_some("year(), month() and day() take a DATE, DATETIME or TIMESTAMP: choose such a column")
+        }
+        PartitionTransform::Hour => {
+            (!is_moment).then_some("hour() takes a DATETIME or TIMESTAMP: choose such a column, or day() for a DATE")
+        }
+    }
+}
+
+/// ORDER BY, by column ids.
+pub(super) fn order_by(new: &NewTable, columns: &[Column]) -> Result<Vec<ColumnId>, CatalogError> {
+    let mut ids: Vec<ColumnId> = Vec::new();
+    for name in &new.order_by {
+        let column = find(columns, name, "ORDER BY")?;
+        if column.kind == ColumnType::Json {
+            return Err(CatalogError::invalid(format!("ORDER BY `{name}`: JSON has no order: choose another column")));
+        }
+        if ids.contains(&column.id) {
+            return Err(CatalogError::invalid(format!("ORDER BY names `{name}` twice: drop one")));
+        }
+        ids.push(column.id);
+    }
+    Ok(ids)
+}
+
+fn find<'a>(columns: &'a [Column], name: &str, clause: &str) -> Result<&'a Column, CatalogError> {
+    columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let names = names.join("`, `");
+        CatalogError::invalid(format!("{clause} names `{name}`, and the table's columns are `{names}`: name one of these"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DecimalText;
+
+    fn table(kind: ColumnType) -> NewTable {
+        let column = |name: &str, kind| NewColumn {
+            name: name.into(),
+            kind,
+            nullable: true,
+            default: None,
+            comment: String::new(),
+        };
+        NewTable {
+            database: "default".into(),
+            name: "t".into(),
+            columns: vec![column("A", kind), column("b", ColumnType::Json)],
+            partition_by: Vec::new(),
+            order_by: Vec::new(),
+        }
+    }
+
+    const TEXT: ColumnType = ColumnType::Text { characters_max: Some(3) };
+    const TINY: ColumnType = ColumnType::Integer { width: IntegerWidth::Tiny, unsigned: false };
+    const BIG: ColumnType = ColumnType::Integer { width: IntegerWidth::Big, unsigned: true };
+
+    #[test]
+    fn columns_get_lasting_ids_and_keep_their_names_as_typed() {
+        let columns = columns(&table(TEXT)).unwrap();
+        assert_eq!(columns.iter().map(|column| (column.id.0, &*column.name)).collect::<Vec<_>>(), [(1, "A"), (2, "b")]);
+    }
+
+    #[test]
+    fn a_partition_field_must_fit_its_column() {
+        use PartitionTransform::{Day, Hour, Identity, Month, Year};
+        let fits = |kind, transform| {
+            let mut new = table(kind);
+            new.partition_by = vec![("a".into(), transform)];
+            partition_by(&new, &columns(&new).unwrap()).is_ok()
+        };
+        for kind in [ColumnType::Date, ColumnType::DateTime, ColumnType::Timestamp] {
+            assert!([Identity, Year, Month, Day].into_iter().all(|transform| fits(kind, transform)));
+            assert_eq!(fits(kind, Hour), kind != ColumnType::Date);
+        }
+        for kind in [TEXT, TINY, ColumnType::Boolean, ColumnType::Decimal { precision: 9, scale: 2 }] {
+            assert!(fits(kind, Identity) && ![Year, Month, Day, Hour].into_iter().any(|transform| fits(kind, transform)));
+        }
+        assert!([ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(kind, Identity)));
+    }
+
+    #[test]
+    fn order_by_takes_columns_that_are_there_and_have_an_order_once() {
+        let ordered = |names: &[&str]| {
+            let mut new = table(TEXT);
+            new.order_by = names.iter().map(|name| (*name).to_owned()).collect();
+            order_by(&new, &columns(&new).unwrap())
+        };
+        assert_eq!(ordered(&["a"]), Ok(vec![ColumnId(1)]));
+        for bad in [&["b"][..], &["c"], &["a", "A"]] {
+            assert!(ordered(bad).unwrap_err().to_string().starts_with("ORDER BY"));
+        }
+    }
+
+    #[test]
+    fn decimals_have_1_to_38_digits_and_columns_one_name() {
+        for (precision, scale, good) in [(0, 0, false), (1, 1, true), (38, 38, true), (39, 0, false), (5, 6, false)] {
+            assert_eq!(columns(&table(ColumnType::Decimal { precision, scale })).is_ok(), good, "{precision} {scale}");
+        }
+        let mut twice = table(TEXT);
+        twice.columns[1].name = "a".into();
+        assert!(columns(&twice).unwrap_err().to_string().contains("twice"));
+        twice.columns.clear();
+        assert!(columns(&twice).is_err());
+    }
+
+    #[test]
+    fn a_default_is_a_value_of_its_column() {
+        let takes = |kind, default, nullable| {
+            let mut new = table(kind);
+            (new.columns[0].default, new.columns[0].nullable) = (Some(default), nullable);
+            columns(&new).is_ok()
+        };
+        let decimal = |value, scale| Scalar::Decimal(DecimalText(value), scale);
+        let money = ColumnType::Decimal { precision: 4, scale: 2 };
+        assert!(takes(TINY, Scalar::Int(-128), false) && !takes(TINY, Scalar::Int(128), false));
+        assert!(takes(BIG, decimal(u64::MAX.into(), 0), false) && !takes(BIG, Scalar::Int(-1), false));
+        assert!(takes(money, decimal(9_999, 2), false) && !takes(money, decimal(10_000, 2), false));
+        assert!(!takes(money, decimal(1, 1), false));
+        assert!(takes(TEXT, Scalar::Text("äöü".into()), false) && !takes(TEXT, Scalar::Text("four".into()), false));
+        assert!(takes(ColumnType::Json, Scalar::Text("{}".into()), false));
+        assert!(!takes(ColumnType::Json, Scalar::Text("{".into()), false));
+        assert!(takes(TEXT, Scalar::Null, true) && !takes(TEXT, Scalar::Null, false));
+        assert!(!takes(ColumnType::Date, Scalar::Micros(0), false));
+    }
+}

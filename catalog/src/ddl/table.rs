@@ -1,0 +1,192 @@
+//! Tables: CREATE, DROP, and looking them up.
+
+use std::sync::Arc;
+
+use super::{FIRST_FENCE, Maker, already, check_size, columns, database, next_id};
+use crate::ddl::NewColumn;
+use crate::keys::{self, counter::Counter, dropped::DroppedRecord, table::TableRecord, table_fence::TableFenceRecord};
+use crate::store::{KvTransaction, RangeOptions, Read, scan};
+use crate::transaction::{Attempt, Failure};
+use crate::{Catalog, CatalogError, PartitionTransform, SchemaId, Table, TableId, names};
+
+/// The columns of a table as it is made.
+const FIRST_SCHEMA: SchemaId = SchemaId(1);
+
+/// A table to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTable {
+    /// The database that it is to be in.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<NewColumn>,
+    /// PARTITION BY: columns by name, and what is done with each.
+    pub partition_by: Vec<(String, PartitionTransform)>,
+    /// ORDER BY: columns by name.
+    pub order_by: Vec<String>,
+}
+
+impl Catalog {
+    /// Makes a table, or with `if_not_exists` answers the one of that name.
+    pub async fn create_table(&self, new: NewTable, if_not_exists: bool) -> Result<Arc<Table>, CatalogError> {
+        let drawn = self.draw(&new)?;
+        let nonce = self.nonce();
+        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
+            let database = database::require(transaction, &new.database).await?;
+            if let Some(found) = find(transaction, &new.database, &new.name).await? {
+                let maker = Maker::of(found.nonce, nonce);
+                return already(|| describe(&new.database, &new.name), found.table, maker, if_not_exists);
+            }
+            let id = TableId(next_id(transaction, Counter::Table).await?);
+            let record = TableRecord { table: Table { id, database, ..drawn.clone() }, nonce };
+            write(transaction, &record)?;
+            Ok(record.table)
+        };
+        let (table, _) = self.settled("creating a table", body).await?;
+        Ok(Arc::new(table))
+    }
+
+    /// The table, but for what only the transaction knows: its id, and how its database's name was typed.
+    fn draw(&self, new: &NewTable) -> Result<Table, CatalogError> {
+        names::check_table(&new.name)?;
+        let columns = columns::columns(new)?;
+        Ok(Table {
+            id: TableId(0),
+            database: new.database.clone(),
+            name: new.name.clone(),
+            schema: FIRST_SCHEMA,
+            fence: FIRST_FENCE,
+            partition_by: columns::partition_by(new, &columns)?,
+            order_by: columns::order_by(new, &columns)?,
+            columns,
+            created: self.wall(),
+        })
+    }
+
+    /// Drops a table that no pipeline writes. From here on every commit to it is `Fenced`; its objects become garbage,
+    /// bit by bit, as the sweeper asks for it.
+    pub async fn drop_table(&self, database: &str, name: &str, if_exists: bool) -> Result<(), CatalogError> {
+        let since = self.wall();
+        let mut before = None;
+        let body = async |transaction: &mut dyn KvTransaction, attempt: Attempt| {
+            match (find(transaction, database, name).await?, attempt) {
+                (Some(found), _) if *before.get_or_insert(found.table.id) == found.table.id => {
+                    refuse_if_written(transaction, &found.table).await?;
+                    erase(transaction, &found.table, since);
+                    Ok(())
+                }
+                (None, Attempt::First) if !if_exists => Err(not_found(transaction, database, name).await?.into()),
+                (Some(_) | None, _) => Ok(()),
+            }
+        };
+        self.settled("dropping a table", body).await.map(|_| ())
+    }
+
+    /// The table of that name.
+    pub async fn table(&self, database: &str, name: &str) -> Result<Arc<Table>, CatalogError> {
+        let body = async |transaction: &mut dyn KvTransaction| match find(transaction, database, name).await? {
+            Some(found) => Ok(found.table),
+            None => Err(not_found(transaction, database, name).await?.into()),
+        };
+        self.once("looking up a table", body).await.map(|(table, _)| Arc::new(table))
+    }
+
+    /// The table with that id.
+    pub async fn table_by_id(&self, id: TableId) -> Result<Arc<Table>, CatalogError> {
+        let body = async |transaction: &mut dyn KvTransaction| require(transaction, id).await;
+        self.once("looking up a table", body).await.map(|(table, _)| Arc::new(table))
+    }
+
+    /// The tables of one database, in the order of their lower-case names.
+    pub async fn tables(&self, database: &str) -> Result<Vec<Arc<Table>>, CatalogError> {
+        let body = async |transaction: &mut dyn KvTransaction| {
+            database::require(transaction, database).await?;
+            let mut tables = Vec::new();
+            for (key, value) in scan(transaction, keys::table_name::of_database(database), Read::Snapshot).await? {
+                let id = keys::table_name::deser_value(&key, &value)?;
+                tables.push(Arc::new(require(transaction, id).await?));
+            }
+            Ok(tables)
+        };
+        self.once("listing the tables", body).await.map(|(tables, _)| tables)
+    }
+}
+
+/// The table with that id. The transaction conflicts with its DROP.
+pub(crate) async fn require(transaction: &mut dyn KvTransaction, id: TableId) -> Result<Table, Failure> {
+    let found = keys::get(transaction, &keys::table::ser_key(id), keys::table::deser_value).await?;
+    found.map(|record| record.table).ok_or_else(|| gone(id).into())
+}
+
+/// What to say of a table that was there when its id was given out.
+pub(crate) fn gone(id: TableId) -> CatalogError {
+    CatalogError::not_found(format!("table with the id {id}: it has been dropped"))
+}
+
+async fn find(transaction: &mut dyn KvTransaction, database: &str, name: &str) -> Result<Option<TableRecord>, Failure> {
+    let by_name = keys::table_name::ser_key(database, name);
+    let Some(id) = keys::get(transaction, &by_name, keys::table_name::deser_value).await? else {
+        return Ok(None);
+    };
+    let key = keys::table::ser_key(id);
+    match keys::get(transaction, &key, keys::table::deser_value).await? {
+        Some(record) => Ok(Some(record)),
+        None => {
+            let cause = format!("{} has the id {id}, and no record", describe(database, name));
+            Err(CatalogError::Damaged { key: keys::show(&key), cause }.into())
+        }
+    }
+}
+
+async fn not_found(transaction: &mut dyn KvTransaction, database: &str, name: &str) -> Result<CatalogError, Failure> {
+    database::require(transaction, database).await?;
+    let mut names = Vec::new();
+    for (key, _) in scan(transaction, keys::table_name::of_database(database), Read::Snapshot).await? {
+        names.push(keys::table_name::deser_key(&key)?.1);
+    }
+    Ok(names::did_you_mean(describe(database, name), name, names.iter().map(String::as_str)))
+}
+
+fn describe(database: &str, name: &str) -> String {
+    format!("table `{database}`.`{name}`")
+}
+
+fn write(transaction: &mut dyn KvTransaction, record: &TableRecord) -> Result<(), CatalogError> {
+    let TableRecord { table, .. } = record;
+    let value = keys::table::ser_value(record);
+    check_size(&describe(&table.database, &table.name), &value)?;
+    transaction.set(&keys::table::ser_key(table.id), &value);
+    let by_name = keys::table_name::ser_key(&table.database, &table.name);
+    transaction.set(&by_name, &keys::table_name::ser_value(table.id));
+    let fence = TableFenceRecord { fence: table.fence, schema: table.schema };
+    transaction.set(&keys::table_fence::ser_key(table.id), &keys::table_fence::ser_value(&fence));
+    Ok(())
+}
+
+/// Removes what the table is known by. A fence that is not there is as no writer knows it; the log stays for the sweeper.
+fn erase(transaction: &mut dyn KvTransaction, table: &Table, since: i64) {
+    transaction.clear(&keys::table_fence::ser_key(table.id));
+    transaction.clear(&keys::table::ser_key(table.id));
+    transaction.clear(&keys::table_name::ser_key(&table.database, &table.name));
+    let dropped = DroppedRecord { since };
+    transaction.set(&keys::dropped::ser_key(table.id), &keys::dropped::ser_value(&dropped));
+}
+
+/// A pipeline into the table that is made at the same time conflicts with this.
+async fn refuse_if_written(transaction: &mut dyn KvTransaction, table: &Table) -> Result<(), Failure> {
+    let range = keys::pipeline_of_table::of_table(table.id);
+    let page = transaction.range(range, RangeOptions { limit: 1, ..RangeOptions::default() }).await?;
+    let Some((key, _)) = page.entries.first() else { return Ok(()) };
+    let (_, id) = keys::pipeline_of_table::deser_key(key)?;
+    let pipeline = super::pipeline::require(transaction, id).await?;
+    Err(CatalogError::invalid(format!(
+        "{} is written by the pipeline `{}`.`{}`: drop that first, DROP PIPELINE `{}`.`{}`",
+        describe(&table.database, &table.name),
+        pipeline.database,
+        pipeline.name,
+        pipeline.database,
+        pipeline.name
+    ))
+    .into())
+}

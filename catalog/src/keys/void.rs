@@ -1,0 +1,22 @@
+//! `void/<writer>/<token>`: that this commit must never happen. Its commit must find it absent (I6).
+
+use super::{codec, writer};
+use crate::store::KeyRange;
+use crate::{CommitToken, PipelineId, WriterId};
+
+const FORMAT: u8 = 1;
+const PREFIX: &str = "void/";
+
+pub(crate) fn ser_key(writer: WriterId, token: CommitToken) -> Vec<u8> {
+    codec::key(PREFIX, &[&writer::ser(writer), &token.0.to_be_bytes()])
+}
+
+/// The voids of all tasks of one pipeline.
+pub(crate) fn of_pipeline(pipeline: PipelineId) -> KeyRange {
+    KeyRange::prefix(&codec::key(PREFIX, &[&writer::tasks_of(pipeline)]))
+}
+
+/// The key says it all.
+pub(crate) fn ser_value() -> Vec<u8> {
+    codec::ser(FORMAT, &())
+}

@@ -1,0 +1,4 @@
+//! # millrace-catalog
+
+pub mod model;
+pub use model::*;

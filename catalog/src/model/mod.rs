@@ -1,0 +1,26 @@
+//! The catalog's nouns: ids, positions, and the records that every other crate speaks of. No logic of stores or keys.
+
+mod commit;
+mod grant;
+mod ids;
+mod part;
+mod pipeline;
+mod scalar;
+mod snapshot;
+mod stream;
+mod table;
+
+pub use commit::{CommitOutcome, CommitRequest, Conflict, Fenced, Gap, GapKind, Ledger, StreamAdvance, WriterId};
+pub use grant::{GrantOutcome, GrantRequest, Granted, Lease, LeaseOutcome, LeaseRequest};
+pub use ids::{
+    ColumnId, CommitToken, Epoch, Fence, NodeId, Offset, OffsetRange, PartId, PipelineId, SchemaId, StreamId, TableId,
+    TaskIndex, Version,
+};
+pub use part::{BlockChecksums, Part, PartKind, PartStream, SortKeyRange, UploadIntent};
+pub use pipeline::{
+    ErrorPolicy, GapPolicy, KafkaSource, Pipeline, PipelineSettings, PipelineState, RecordFormat, StartPosition,
+};
+pub use scalar::{DecimalText, Scalar};
+pub use snapshot::{CommitRecord, Incident, IncidentKind, StreamView, TableSnapshot};
+pub use stream::{Owner, Stream, StreamIdentity, StreamState};
+pub use table::{Column, ColumnType, IntegerWidth, PartitionField, PartitionTransform, Table};

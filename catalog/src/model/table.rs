@@ -1,0 +1,143 @@
+//! Tables: columns in MySQL types, the partitioning, the sort order.
+
+use serde::{Deserialize, Serialize};
+use vfs::WallTime;
+
+use super::{ColumnId, Fence, Scalar, SchemaId, TableId};
+
+/// How many bytes an integer column has in SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum IntegerWidth {
+    /// TINYINT: 8 bits.
+    Tiny,
+    /// SMALLINT: 16 bits.
+    Small,
+    /// INT: 32 bits.
+    Int,
+    /// BIGINT: 64 bits.
+    Big,
+}
+
+/// A column's SQL type. How it is stored is PROTOCOL's "Data": unsigned integers are widened, and BIGINT UNSIGNED is
+/// decimal(20,0); DATETIME has no zone and TIMESTAMP is UTC, both in microseconds; JSON is the text received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ColumnType {
+    /// BOOLEAN.
+    Boolean,
+    /// TINYINT to BIGINT.
+    Integer {
+        /// Its width in SQL.
+        width: IntegerWidth,
+        /// Whether it is UNSIGNED.
+        unsigned: bool,
+    },
+    /// FLOAT: 32 bits.
+    Float,
+    /// DOUBLE: 64 bits.
+    Double,
+    /// DECIMAL(precision, scale), 1 to 38 digits.
+    Decimal {
+        /// Digits in all.
+        precision: u8,
+        /// Digits after the point.
+        scale: u8,
+    },
+    /// DATE.
+    Date,
+    /// DATETIME: no zone.
+    DateTime,
+    /// TIMESTAMP: UTC.
+    Timestamp,
+    /// VARCHAR(n), or TEXT where there is no bound. The bound counts characters.
+    Text {
+        /// The most characters that a value may have.
+        characters_max: Option<u32>,
+    },
+    /// JSON, as the text that was received.
+    Json,
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its id, which is also its Parquet field id.
+    pub id: ColumnId,
+    /// Its name, as it was typed; names are compared without regard to case.
+    pub name: String,
+    /// Its type.
+    pub kind: ColumnType,
+    /// Whether it may be NULL.
+    pub nullable: bool,
+    /// What stands where a record has no value; `None` where no DEFAULT was given.
+    pub default: Option<Scalar>,
+    /// The COMMENT of the DDL.
+    #[serde(default)]
+    pub comment: String,
+}
+
+/// What PARTITION BY does with its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PartitionTransform {
+    /// The value itself.
+    Identity,
+    /// `year(c)`.
+    Year,
+    /// `month(c)`: the month of its year, as the first day of that month.
+    Month,
+    /// `day(c)`.
+    Day,
+    /// `hour(c)`: the hour of its day, as the first microsecond of that hour.
+    Hour,
+}
+
+/// One field of PARTITION BY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionField {
+    /// The column.
+    pub column: ColumnId,
+    /// What is done with it.
+    pub transform: PartitionTransform,
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its id.
+    pub id: TableId,
+    /// The database that it is in.
+    pub database: String,
+    /// Its name.
+    pub name: String,
+    /// Which version of its columns this is.
+    pub schema: SchemaId,
+    /// Raised by DDL; a commit names it.
+    pub fence: Fence,
+    /// Its columns, in the order of the DDL; without the hidden `_stream` and `_offset`.
+    pub columns: Vec<Column>,
+    /// PARTITION BY; empty where the whole table is one partition.
+    pub partition_by: Vec<PartitionField>,
+    /// ORDER BY: ascending, NULL first.
+    pub order_by: Vec<ColumnId>,
+    /// When it was made, for people.
+    pub created: i64,
+}
+
+impl Table {
+    /// The column of that name, without regard to case.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The column with that id.
+    ///
+    /// # Panics
+    /// If there is none: ids come from this table's own records.
+    pub fn column_by_id(&self, id: ColumnId) -> &Column {
+        self.columns.iter().find(|column| column.id == id).expect("a column id names a column of its own table")
+    }
+
+    /// When it was made.
+    pub fn created(&self) -> WallTime {
+        WallTime(self.created)
+    }
+}

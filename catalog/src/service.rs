@@ -1,0 +1,41 @@
+//! What a worker asks of a catalog: whole typed requests, never an open transaction, so that a wire can be put between
+//! without a second design (PROTOCOL, "Epochs, leases, grants"). A lost reply is `MaybeCommitted`.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{
+    CatalogError, CommitOutcome, CommitRequest, CommitToken, TableId, TableSnapshot, UploadIntent, Version, WriterId,
+};
+
+/// How a void ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoidOutcome {
+    /// The commit of this token did not happen and never will: its writer may forget it.
+    Voided,
+    /// It had happened; this is what it yielded.
+    Committed(Version),
+}
+
+/// The catalog as a worker sees it.
+#[async_trait]
+pub trait CatalogService: Send + Sync + fmt::Debug {
+    /// Announces objects before they are uploaded. Idempotent; a part is staged by the one that made its id, before its
+    /// commit is first sent, and never after.
+    async fn stage(&self, intents: &[UploadIntent]) -> Result<(), CatalogError>;
+
+    /// One attempt at a commit (PROTOCOL, "Commit"). After [`CatalogError::MaybeCommitted`] the identical request is sent
+    /// again until it has a known end, or voided: see [`commit_settled`](crate::commit_settled).
+    ///
+    /// After `Fenced` a writer forgets the request and deletes nothing: what it uploaded has intents, and those are the
+    /// sweeper's (I7).
+    async fn commit(&self, request: &CommitRequest) -> Result<CommitOutcome, CatalogError>;
+
+    /// Makes sure that a commit whose outcome is unknown never happens, unless it has (I6). Asked only by the writer itself,
+    /// for the last commit that it sent.
+    async fn void(&self, writer: WriterId, token: CommitToken) -> Result<VoidOutcome, CatalogError>;
+
+    /// The table as of all commits answered before this call.
+    async fn snapshot(&self, table: TableId) -> Result<TableSnapshot, CatalogError>;
+}

@@ -1,0 +1,114 @@
+//! Streams: opened once with a start that is never resolved again, closed for ever (PROTOCOL, "Streams").
+
+use std::sync::Arc;
+
+use crate::ddl::{self, next_id};
+use crate::keys::{self, checkpoint::CheckpointRecord, counter::Counter, log::LogRecord};
+use crate::store::{KvTransaction, Read, scan};
+use crate::transaction::{Attempt, Failure};
+use crate::{Catalog, CatalogError, Epoch, Offset, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView};
+
+impl Catalog {
+    /// The stream of that identity, closed or not; opens it at `start` if there is none. One that is there keeps the start
+    /// that it was opened with. *(Else `latest`, resolved again after a crash, loses rows.)*
+    ///
+    /// `NotLeader` if the manager's epoch is not the newest. Unknown outcome: run again; the identity finds the stream.
+    pub async fn open_stream(
+        &self,
+        identity: StreamIdentity,
+        start: Offset,
+        manager: Epoch,
+    ) -> Result<Arc<Stream>, CatalogError> {
+        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
+            let by_identity = keys::stream_of_identity::ser_key(&identity);
+            if let Some(id) = keys::get(transaction, &by_identity, keys::stream_of_identity::deser_value).await? {
+                return require(transaction, id).await;
+            }
+            let pipeline = ddl::pipeline::require(transaction, identity.pipeline).await?;
+            require_leader(transaction, identity.pipeline, manager).await?;
+            let id = StreamId(next_id(transaction, Counter::Stream).await?);
+            let (identity, table) = (identity.clone(), pipeline.table);
+            let stream = Stream { id, identity, table, start, state: StreamState::Open };
+            transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
+            transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
+            let checkpoint = CheckpointRecord { next: start, table };
+            transaction.set(&keys::checkpoint::ser_key(id), &keys::checkpoint::ser_value(&checkpoint));
+            self.append_to_log(transaction, table, &[keys::log::ser_value(&LogRecord::StreamOpened(stream.clone()))]);
+            Ok(stream)
+        };
+        let (stream, _) = self.settled("opening a stream", body).await?;
+        Ok(Arc::new(stream))
+    }
+
+    /// Closes a stream: nothing will ever be committed to it any more. One that is closed, or gone with its pipeline, is
+    /// success.
+    ///
+    /// `NotLeader` if the manager's epoch is not the newest. Unknown outcome: run again; what is closed stays closed.
+    pub async fn close_stream(&self, stream: StreamId, manager: Epoch) -> Result<(), CatalogError> {
+        let key = keys::stream::ser_key(stream);
+        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
+            let Some(mut record) = keys::get(transaction, &key, keys::stream::deser_value).await? else {
+                return Ok(());
+            };
+            if record.state == StreamState::Closed {
+                return Ok(());
+            }
+            require_leader(transaction, record.identity.pipeline, manager).await?;
+            record.state = StreamState::Closed;
+            transaction.set(&key, &keys::stream::ser_value(&record));
+            // Without an owner no epoch is the newest, and every commit is fenced (I2).
+            transaction.clear(&keys::owner::ser_key(stream));
+            let closed = LogRecord::StreamsClosed(vec![stream]);
+            self.append_to_log(transaction, record.table, &[keys::log::ser_value(&closed)]);
+            Ok(())
+        };
+        self.settled("closing a stream", body).await.map(|_| ())
+    }
+
+    /// All streams of a pipeline, also the closed ones, by id, as of all commits answered before this call.
+    pub async fn streams(&self, pipeline: PipelineId) -> Result<Vec<StreamView>, CatalogError> {
+        let table = self.pipeline_by_id(pipeline).await?.table;
+        let streams = self.fold_to_head(table).await?.streams();
+        Ok(streams.into_iter().filter(|view| view.stream.identity.pipeline == pipeline).collect())
+    }
+}
+
+/// The transaction fails, now or at its commit, unless the manager leads the pipeline.
+async fn require_leader(
+    transaction: &mut dyn KvTransaction,
+    pipeline: PipelineId,
+    manager: Epoch,
+) -> Result<(), Failure> {
+    let lease = keys::get(transaction, &keys::lease::ser_key(pipeline), keys::lease::deser_value).await?;
+    match lease {
+        Some(record) if record.lease.epoch == manager => Ok(()),
+        _ => Err(CatalogError::NotLeader { pipeline }.into()),
+    }
+}
+
+async fn require(transaction: &mut dyn KvTransaction, id: StreamId) -> Result<Stream, Failure> {
+    let key = keys::stream::ser_key(id);
+    keys::get(transaction, &key, keys::stream::deser_value).await?.ok_or_else(|| {
+        CatalogError::Damaged { key: keys::show(&key), cause: "the stream's identity is there, and not its record".into() }
+            .into()
+    })
+}
+
+/// Removes all that is kept of a pipeline's streams outside the table's log, and answers which they were.
+pub(crate) async fn erase_all_of(
+    transaction: &mut dyn KvTransaction,
+    pipeline: PipelineId,
+) -> Result<Vec<StreamId>, Failure> {
+    let identities = keys::stream_of_identity::of_pipeline(pipeline);
+    let mut streams = Vec::new();
+    for (key, value) in scan(transaction, identities.clone(), Read::Serializable).await? {
+        streams.push(keys::stream_of_identity::deser_value(&key, &value)?);
+    }
+    transaction.clear_range(identities);
+    for stream in &streams {
+        transaction.clear(&keys::stream::ser_key(*stream));
+        transaction.clear(&keys::checkpoint::ser_key(*stream));
+        transaction.clear(&keys::owner::ser_key(*stream));
+    }
+    Ok(streams)
+}

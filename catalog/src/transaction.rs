@@ -1,0 +1,116 @@
+//! How the catalog runs its transactions, and what becomes of an outcome that nobody knows. Knows no record.
+//!
+//! **I6.** An unknown outcome is never passed off as another one. [`Catalog::once`] answers it; [`Catalog::settled`] runs the
+//! same body again until an attempt has a known end, and remembers meanwhile that an earlier one may have happened. That
+//! is sound because each body given to it reads what it writes, or a nonce beside it: if the earlier attempt landed, the
+//! later one sees it and answers what the earlier should have; if it is still on its way, the later one either writes
+//! what the earlier has read, so that it can no longer land, or finds that somebody else has.
+
+use std::time::Duration;
+
+use crate::store::{CausedByStore, KvTransaction, Stamp, StoreError, transact};
+use crate::{Catalog, CatalogError};
+
+/// How often an unknown outcome is looked into before the caller is told that it is unknown.
+const ATTEMPTS: u32 = 8;
+/// The pause before the first look; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Why the body of a transaction ended without one.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The store failed; perhaps the transaction is to be run again.
+    Store(StoreError),
+    /// The request cannot be carried out.
+    Catalog(CatalogError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl CausedByStore for Failure {
+    fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Catalog(_) => None,
+        }
+    }
+}
+
+/// Which attempt at a write this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// None before it can have happened.
+    First,
+    /// One before it may have happened, or may be about to.
+    AfterUnknown,
+}
+
+impl Catalog {
+    /// Runs `body` until it has a known end: for a read, or for a write whose unknown outcome the caller settles.
+    pub(crate) async fn once<T>(
+        &self,
+        operation: &'static str,
+        body: impl AsyncFnMut(&mut dyn KvTransaction) -> Result<T, Failure>,
+    ) -> Result<(T, Stamp), CatalogError> {
+        let done = transact(self.store(), self.world(), body).await;
+        done.map_err(|failure| translate(operation, failure))
+    }
+
+    /// Runs `body` until an attempt has a known end, and answers that. `MaybeCommitted` remains only where the store keeps
+    /// giving no answer; then the same call, made again, settles it.
+    pub(crate) async fn settled<T>(
+        &self,
+        operation: &'static str,
+        mut body: impl AsyncFnMut(&mut dyn KvTransaction, Attempt) -> Result<T, Failure>,
+    ) -> Result<(T, Stamp), CatalogError> {
+        let mut attempt = Attempt::First;
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..ATTEMPTS {
+            let run = async |transaction: &mut dyn KvTransaction| body(transaction, attempt).await;
+            match transact(self.store(), self.world(), run).await {
+                Err(Failure::Store(error)) if error.is_maybe_committed() => {
+                    tracing::warn!(operation, %error, "looking whether it happened");
+                    attempt = Attempt::AfterUnknown;
+                }
+                // "It did not happen" is true of this attempt only, and must not hide the one before.
+                Err(Failure::Store(error)) if attempt == Attempt::AfterUnknown => {
+                    return Err(CatalogError::MaybeCommitted { operation, cause: error.to_string() });
+                }
+                done => return done.map_err(|failure| translate(operation, failure)),
+            }
+            self.world().clock.sleep(pause).await;
+            pause *= 2;
+        }
+        Err(CatalogError::MaybeCommitted { operation, cause: format!("the store gave no answer to {ATTEMPTS} attempts") })
+    }
+}
+
+/// What the caller of the catalog is to know of the store's error.
+fn translate(operation: &'static str, failure: Failure) -> CatalogError {
+    let error = match failure {
+        Failure::Catalog(error) => return error,
+        Failure::Store(error) => error,
+    };
+    match error {
+        StoreError::MaybeCommitted { cause } => CatalogError::MaybeCommitted { operation, cause },
+        StoreError::Closed { .. } => CatalogError::Closed,
+        StoreError::Damaged { place, detail } => CatalogError::Damaged { key: place, cause: detail },
+        StoreError::TooLarge { .. } => {
+            CatalogError::invalid(format!("{operation}: {error}"))
+        }
+        StoreError::Misuse { .. } => CatalogError::invalid(format!("{operation}: {error}; report this defect")),
+        StoreError::Conflict | StoreError::TooOld | StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
+            CatalogError::Unavailable { operation, cause: error.to_string() }
+        }
+    }
+}

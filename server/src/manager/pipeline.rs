@@ -1,0 +1,275 @@
+//! The shell of one pipeline's manager: holds its lease, looks at the world, and carries out what [`reconcile`] says.
+//!
+//! Tasks go on consuming and committing while no manager leads. If the process dies between two steps, the next leader
+//! sees the half-done state and goes on from there: every step is a compare-and-set or an idempotent message.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use catalog::{
+    Catalog, CatalogError, Epoch, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset, Owner, Pipeline,
+    PipelineId, StartPosition, StreamId, StreamIdentity, StreamView,
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use vfs::{Moment, World};
+use warehouse::write::messages::{Heartbeat, OwnedStream, WorkerCommand, WorkerLink};
+use warehouse::write::source::{SourceConnector, SourceError, TopicView};
+
+use super::lease::LeaseView;
+use super::reconcile::{Begin, Step, View, reconcile};
+
+/// How often the manager looks when nothing wakes it.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often it asks the broker for the topic: new partitions are found within 5 s.
+const TOPIC_LOOK: Duration = Duration::from_secs(2);
+
+/// What a manager works with.
+#[derive(Clone, Debug)]
+pub struct ManagerParts {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// The workers.
+    pub workers: Arc<dyn WorkerLink>,
+    /// Answers questions about topics.
+    pub connector: Arc<dyn SourceConnector>,
+    /// Clock and randomness.
+    pub world: World,
+    /// This server's lasting name.
+    pub node: NodeId,
+}
+
+/// What a manager last had trouble with, for `system.pipelines`.
+#[derive(Debug, Default)]
+pub struct ManagerStatus {
+    trouble: Mutex<Option<String>>,
+}
+
+impl ManagerStatus {
+    /// The trouble, if there is any.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}
+
+/// The manager of one pipeline.
+pub struct PipelineManager {
+    parts: ManagerParts,
+    id: PipelineId,
+    status: Arc<ManagerStatus>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    lease: LeaseView,
+    topic: Option<TopicView>,
+    topic_seen: Option<Moment>,
+    granted: BTreeMap<StreamId, Moment>,
+}
+
+/// Why one look could not be carried out whole. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Link(#[from] warehouse::write::messages::LinkError),
+}
+
+impl PipelineManager {
+    /// A manager that does not lead yet.
+    pub fn new(parts: ManagerParts, id: PipelineId, status: Arc<ManagerStatus>, wake: Arc<Notify>, stop: CancellationToken) -> Self {
+        let (lease, topic, topic_seen, granted) = (LeaseView::default(), None, None, BTreeMap::new());
+        Self { parts, id, status, wake, stop, lease, topic, topic_seen, granted }
+    }
+
+    /// Runs until it is stopped or its pipeline is gone.
+    pub async fn run(mut self) {
+        loop {
+            match self.look().await {
+                Ok(Look::Gone) => return,
+                Ok(Look::Done(trouble)) => self.status.set(trouble),
+                Err(error) => {
+                    tracing::warn!(pipeline = self.id.0, %error, "the pipeline's manager could not do its work, trying again");
+                    self.status.set(Some(error.to_string()));
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = self.wake.notified() => {}
+                () = self.parts.world.clock.sleep(LOOK) => {}
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<Look, LookError> {
+        let pipeline = match self.parts.catalog.pipeline_by_id(self.id).await {
+            Ok(pipeline) => pipeline,
+            Err(CatalogError::NotFound { .. }) => return Ok(Look::Gone),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(epoch) = self.lead().await? else { return Ok(Look::Done(None)) };
+        let table = self.parts.catalog.table_by_id(pipeline.table).await?;
+        let trouble = self.look_at_topic(&pipeline).await;
+        let streams = self.parts.catalog.streams(self.id).await?;
+        let workers = self.heartbeats().await;
+        let now = self.parts.world.clock.now();
+        let view = View {
+            pipeline: &pipeline,
+            topic: self.topic.as_ref(),
+            streams: &streams,
+            workers: &workers,
+            granted: &self.granted,
+            now,
+        };
+        let steps = reconcile(&view);
+        let mut owned: BTreeMap<(String, u32), Vec<OwnedStream>> = BTreeMap::new();
+        for step in steps {
+            self.take(step, &pipeline, epoch, &streams, &mut owned).await?;
+        }
+        for ((address, task), streams) in owned {
+            let (pipeline, table) = (Arc::clone(&pipeline), Arc::clone(&table));
+            let command = WorkerCommand::Own { pipeline, table, task: catalog::TaskIndex(task), streams };
+            self.parts.workers.command(&address, command).await?;
+        }
+        Ok(Look::Done(trouble))
+    }
+
+    /// Holds or takes the lease; the epoch under which this process leads, if it does.
+    async fn lead(&mut self) -> Result<Option<Epoch>, LookError> {
+        let now = self.parts.world.clock.now();
+        let Some(request) = self.lease.request(self.id, &self.parts.node, now) else {
+            if self.lease.epoch().is_none() {
+                let lease = self.parts.catalog.read_lease(self.id).await?;
+                self.lease.observe(lease, false, now);
+            }
+            return Ok(self.lease.epoch());
+        };
+        match self.parts.catalog.lease(&request).await? {
+            LeaseOutcome::Held(lease) => self.lease.observe(Some(lease), true, now),
+            LeaseOutcome::Changed(lease) => self.lease.observe(lease, false, now),
+            LeaseOutcome::NoPipeline => self.lease.observe(None, false, now),
+        }
+        Ok(self.lease.epoch())
+    }
+
+    /// Asks the broker from time to time. A broker that is away is trouble, not an end: the tasks go on by themselves.
+    async fn look_at_topic(&mut self, pipeline: &Pipeline) -> Option<String> {
+        let now = self.parts.world.clock.now();
+        if self.topic_seen.is_some_and(|seen| now.since(seen) < TOPIC_LOOK) {
+            return self.status.trouble();
+        }
+        self.topic_seen = Some(now);
+        match self.parts.connector.topic(&pipeline.source).await {
+            Ok(topic) => {
+                self.topic = Some(topic);
+                None
+            }
+            Err(error) => {
+                self.topic = None;
+                Some(error.to_string())
+            }
+        }
+    }
+
+    async fn heartbeats(&self) -> Vec<Heartbeat> {
+        let mut heartbeats = Vec::new();
+        for address in self.parts.workers.addresses() {
+            match self.parts.workers.heartbeat(&address).await {
+                Ok(heartbeat) => heartbeats.push(heartbeat),
+                Err(error) => tracing::warn!(%error, "a worker gives no heartbeat"),
+            }
+        }
+        heartbeats
+    }
+
+    async fn take(
+        &mut self, step: Step, pipeline: &Arc<Pipeline>, manager: Epoch, streams: &[StreamView],
+        owned: &mut BTreeMap<(String, u32), Vec<OwnedStream>>,
+    ) -> Result<(), LookError> {
+        match step {
+            Step::Open { incarnation, partition, generation, begin } => {
+                let start = self.resolve(pipeline, partition, begin).await?;
+                let identity = StreamIdentity {
+                    pipeline: pipeline.id,
+                    topic: pipeline.source.topic.clone(),
+                    incarnation,
+                    partition,
+                    generation,
+                };
+                let stream = self.parts.catalog.open_stream(identity, start, manager).await?;
+                tracing::info!(pipeline = pipeline.name, partition, stream = stream.id.0, start = stream.start.0, "stream opened");
+                self.wake.notify_one();
+            }
+            Step::Grant { stream, expected, place } => {
+                let owner = Owner {
+                    epoch: Epoch(0),
+                    node: self.node_at(&place.address).await?,
+                    address: place.address.clone(),
+                    task: place.task,
+                    pipeline_fence: pipeline.fence,
+                };
+                let request = GrantRequest { stream, expected, manager, owner };
+                self.granted.insert(stream, self.parts.world.clock.now());
+                if let GrantOutcome::Granted(granted) = self.parts.catalog.grant(&request).await? {
+                    let known = streams.iter().find(|known| known.stream.id == stream);
+                    let record = Arc::clone(&known.expect("steps concern streams of the view").stream);
+                    let to = owned.entry((place.address, place.task.0)).or_default();
+                    to.push(OwnedStream { stream: record, granted });
+                }
+            }
+            Step::Release { address, streams } => {
+                let command = WorkerCommand::Release { pipeline: pipeline.id, streams };
+                self.parts.workers.command(&address, command).await?;
+            }
+            Step::Close { stream } => self.parts.catalog.close_stream(stream, manager).await?,
+            Step::Stop { address } => {
+                self.parts.workers.command(&address, WorkerCommand::Stop { pipeline: pipeline.id }).await?;
+            }
+            Step::Incident { stream, kind, gap, cause, settle } => {
+                tracing::error!(pipeline = pipeline.name, stream = stream.0, cause, settle, "the pipeline is paused");
+                let opened = self.parts.world.clock.wall().0;
+                let incident = Incident {
+                    number: 0,
+                    pipeline: pipeline.id,
+                    stream: Some(stream),
+                    kind,
+                    gap,
+                    cause,
+                    settle,
+                    opened,
+                    settled: None,
+                };
+                self.parts.catalog.open_incident(incident).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn node_at(&self, address: &str) -> Result<NodeId, LookError> {
+        Ok(self.parts.workers.heartbeat(address).await?.node)
+    }
+
+    async fn resolve(&self, pipeline: &Pipeline, partition: i32, begin: Begin) -> Result<Offset, LookError> {
+        let start = match begin {
+            Begin::AtStart => pipeline.source.start.clone(),
+            Begin::AtEarliest => StartPosition::Earliest,
+            Begin::AtEnd => StartPosition::Latest,
+        };
+        Ok(self.parts.connector.resolve(&pipeline.source, partition, &start).await?)
+    }
+}
+
+/// How a look ended.
+enum Look {
+    /// Done, perhaps with trouble.
+    Done(Option<String>),
+    /// The pipeline is gone.
+    Gone,
+}

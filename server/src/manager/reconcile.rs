@@ -1,0 +1,269 @@
+//! What a pipeline's manager does next: a pure function of what the catalog, the broker and the workers say.
+//!
+//! It is level-triggered: each look at the world yields the steps towards how it should be, and a step whose message was
+//! lost is simply taken again at the next look. Safety rests on the catalog's epochs alone; this only has to arrive.
+//!
+//! Owns the rules; the shell in `pipeline.rs` gathers the view and carries out the steps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use catalog::{
+    Epoch, Gap, GapKind, GapPolicy, IncidentKind, OffsetRange, Pipeline, PipelineState, StreamId, StreamState, StreamView,
+    TaskIndex,
+};
+use vfs::Moment;
+use warehouse::write::messages::{Heartbeat, StreamCondition, StreamReport};
+use warehouse::write::source::TopicView;
+
+use super::placement::{Place, place};
+
+/// How long a granted stream may be missing from the heartbeats before it is granted again.
+pub const GRANT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the shell saw.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// The topic, if the broker answered lately.
+    pub topic: Option<&'a TopicView>,
+    /// The pipeline's streams that are not closed.
+    pub streams: &'a [StreamView],
+    /// The workers that answered.
+    pub workers: &'a [Heartbeat],
+    /// When each stream was last granted by this manager.
+    pub granted: &'a BTreeMap<StreamId, Moment>,
+    /// Now.
+    pub now: Moment,
+}
+
+/// What the shell is to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Open a stream for a partition.
+    Open {
+        /// The broker's id of the topic.
+        incarnation: String,
+        /// The partition.
+        partition: i32,
+        /// Which generation of it.
+        generation: u32,
+        /// Where it begins.
+        begin: Begin,
+    },
+    /// Grant a stream to a worker, and tell it.
+    Grant {
+        /// The stream.
+        stream: StreamId,
+        /// Its newest epoch as seen.
+        expected: Option<Epoch>,
+        /// Where it goes.
+        place: Place,
+    },
+    /// Commit what is visible of these streams and let them go.
+    Release {
+        /// The worker.
+        address: String,
+        /// The streams.
+        streams: Vec<StreamId>,
+    },
+    /// Close a stream: nothing more is ever committed to it.
+    Close {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// Commit what is visible and end the tasks at this worker.
+    Stop {
+        /// The worker.
+        address: String,
+    },
+    /// Pause the pipeline, and say why.
+    Incident {
+        /// The stream.
+        stream: StreamId,
+        /// What kind.
+        kind: IncidentKind,
+        /// The offsets that are lost.
+        gap: Option<Gap>,
+        /// What happened.
+        cause: String,
+        /// The statement that settles it.
+        settle: String,
+    },
+}
+
+/// Where a new stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At the pipeline's start position: the partition was there when the pipeline began.
+    AtStart,
+    /// At its earliest offset: the partition or the topic was found later (else its first rows are lost).
+    AtEarliest,
+    /// At its end as it is now: the broker lost what lay beyond, and what lies before was read already.
+    AtEnd,
+}
+
+/// The steps from here.
+pub fn reconcile(view: &View<'_>) -> Vec<Step> {
+    match view.pipeline.state {
+        PipelineState::Running => running(view),
+        PipelineState::Paused | PipelineState::PausedByIncident => stop_all(view),
+    }
+}
+
+fn reports<'a>(view: &'a View<'_>) -> BTreeMap<StreamId, (&'a str, &'a StreamReport)> {
+    let mut newest: BTreeMap<StreamId, (&str, &StreamReport)> = BTreeMap::new();
+    for worker in view.workers {
+        for report in worker.tasks.iter().filter(|task| task.pipeline == view.pipeline.id).flat_map(|task| &task.streams) {
+            let known = newest.get(&report.stream);
+            if known.is_none_or(|(_, known)| known.epoch < report.epoch) {
+                newest.insert(report.stream, (&worker.address, report));
+            }
+        }
+    }
+    newest
+}
+
+fn stop_all(view: &View<'_>) -> Vec<Step> {
+    let busy = view.workers.iter().filter(|worker| worker.tasks.iter().any(|task| task.pipeline == view.pipeline.id));
+    busy.map(|worker| Step::Stop { address: worker.address.clone() }).collect()
+}
+
+fn running(view: &View<'_>) -> Vec<Step> {
+    let reports = reports(view);
+    let mut steps = Vec::new();
+    let mut placed_streams = Vec::new();
+    for stream in view.streams.iter().filter(|stream| stream.stream.state == StreamState::Open) {
+        let report = reports.get(&stream.stream.id);
+        if let Some(topic) = view.topic
+            && is_of_another_incarnation(stream, topic)
+        {
+            steps.extend(retire_stream(stream, report));
+            continue;
+        }
+        match report.map(|(_, report)| report).filter(|report| is_current(report, stream)) {
+            Some(report) => match trouble(view, stream, report) {
+                Some(step) => steps.extend(step),
+                None => placed_streams.push(stream),
+            },
+            None => placed_streams.push(stream),
+        }
+    }
+    steps.extend(open_missing(view));
+    steps.extend(grant_missing(view, &placed_streams, &reports));
+    steps
+}
+
+/// Whether the report is of the newest grant.
+fn is_current(report: &StreamReport, stream: &StreamView) -> bool {
+    stream.owner.as_ref().is_some_and(|owner| owner.epoch == report.epoch)
+}
+
+fn is_of_another_incarnation(stream: &StreamView, topic: &TopicView) -> bool {
+    let known = &stream.stream.identity.incarnation;
+    !known.is_empty() && !topic.incarnation.is_empty() && *known != topic.incarnation
+}
+
+/// A stream that has no future is committed up to what is visible, and then closed.
+fn retire_stream(stream: &StreamView, report: Option<&(&str, &StreamReport)>) -> Option<Step> {
+    let close = Step::Close { stream: stream.stream.id };
+    let Some((address, report)) = report.filter(|(_, report)| is_current(report, stream)) else { return Some(close) };
+    match report.condition {
+        StreamCondition::Released | StreamCondition::Lost { .. } => Some(close),
+        _ if report.committed == report.visible && report.condition != StreamCondition::Owned => Some(close),
+        _ => Some(Step::Release { address: (*address).to_owned(), streams: vec![stream.stream.id] }),
+    }
+}
+
+/// What a stream's own trouble asks for; `None` if it goes on, or is to be granted again.
+fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Option<Vec<Step>> {
+    let pipeline = view.pipeline;
+    let name = format!("{}.{}", pipeline.database, pipeline.name);
+    let at = format!("partition {} of topic {:?}", report.partition, report.topic);
+    let incident = |kind, gap, cause, settle| {
+        Some(vec![Step::Incident { stream: stream.stream.id, kind, gap, cause, settle }])
+    };
+    match &report.condition {
+        StreamCondition::Owned | StreamCondition::Lost { .. } | StreamCondition::Released => None,
+        StreamCondition::Expired { wanted, low } => {
+            let gap = Gap { kind: GapKind::Expired, range: OffsetRange::new(*wanted, *low) };
+            let cause = format!(
+                "retention at the broker removed offsets {} of {at} before they were read ({} records at most are lost)",
+                gap.range,
+                gap.range.offsets()
+            );
+            incident(IncidentKind::Expired, Some(gap), cause, format!("RESUME PIPELINE {name} ON GAP SKIP"))
+        }
+        StreamCondition::Truncated { .. } if report.committed != report.visible => Some(Vec::new()),
+        StreamCondition::Truncated { wanted, high } if pipeline.settings.on_gap == GapPolicy::Skip => {
+            tracing::warn!(stream = stream.stream.id.0, %wanted, %high, "the broker lost records; going on in a new stream");
+            let identity = &stream.stream.identity;
+            let generation = identity.generation + 1;
+            let (incarnation, partition) = (identity.incarnation.clone(), identity.partition);
+            let open = Step::Open { incarnation, partition, generation, begin: Begin::AtEnd };
+            Some(vec![open, Step::Close { stream: stream.stream.id }])
+        }
+        StreamCondition::Truncated { wanted, high } => {
+            let cause = format!("{at} ends at offset {high} at the broker, but was read up to {wanted}: the broker lost records");
+            let gap = (high < wanted).then(|| Gap { kind: GapKind::Truncated, range: OffsetRange::new(*high, *wanted) });
+            incident(IncidentKind::Truncated, gap, cause, format!("RESUME PIPELINE {name} ON GAP SKIP"))
+        }
+        // The topic's next view tells which incarnation there is; until then there is nothing to fetch.
+        StreamCondition::TopicChanged { .. } => Some(Vec::new()),
+        StreamCondition::BadRecord { offset, message } => {
+            let cause = format!("the record at offset {offset} of {at} cannot become a row: {message}");
+            incident(IncidentKind::BadRecord, None, cause, format!("RESUME PIPELINE {name} ON ERROR TABLE"))
+        }
+    }
+}
+
+fn open_missing(view: &View<'_>) -> Vec<Step> {
+    let Some(topic) = view.topic else { return Vec::new() };
+    let of_this: Vec<_> =
+        view.streams.iter().filter(|stream| !is_of_another_incarnation(stream, topic)).map(|stream| &stream.stream).collect();
+    // The first view of a pipeline's topic finds the partitions that were there at its start; all later ones are new.
+    let begin = if view.streams.is_empty() { Begin::AtStart } else { Begin::AtEarliest };
+    let missing = topic.partitions.iter().filter(|partition| {
+        !of_this.iter().any(|stream| stream.identity.partition == **partition)
+    });
+    let open = |partition: &i32| Step::Open {
+        incarnation: topic.incarnation.clone(),
+        partition: *partition,
+        generation: 0,
+        begin,
+    };
+    missing.map(open).collect()
+}
+
+fn grant_missing(
+    view: &View<'_>, streams: &[&StreamView], reports: &BTreeMap<StreamId, (&str, &StreamReport)>,
+) -> Vec<Step> {
+    if view.workers.is_empty() {
+        return Vec::new();
+    }
+    let addresses: Vec<String> = view.workers.iter().map(|worker| worker.address.clone()).collect();
+    let current = |stream: &StreamView| {
+        stream.owner.as_ref().map(|owner| Place { address: owner.address.clone(), task: TaskIndex(owner.task.0) })
+    };
+    let places = streams.iter().map(|stream| (stream.stream.id, current(stream))).collect();
+    let places = place(&places, view.pipeline.settings.tasks, &addresses);
+    let mut steps = Vec::new();
+    for stream in streams {
+        let id = stream.stream.id;
+        let held = reports.get(&id).is_some_and(|(_, report)| {
+            is_current(report, stream) && report.condition == StreamCondition::Owned
+        });
+        let lately = view.granted.get(&id).is_some_and(|at| view.now.since(*at) < GRANT_PATIENCE);
+        if !held && !lately {
+            let expected = stream.owner.as_ref().map(|owner| owner.epoch);
+            steps.push(Step::Grant { stream: id, expected, place: places[&id].clone() });
+        }
+    }
+    steps
+}
+
+/// Whether all that is visible of the pipeline is committed, and none of its tasks runs any more.
+pub fn is_stopped(pipeline: catalog::PipelineId, workers: &[Heartbeat]) -> bool {
+    !workers.iter().any(|worker| worker.tasks.iter().any(|task| task.pipeline == pipeline))
+}

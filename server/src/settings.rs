@@ -1,0 +1,347 @@
+//! Settings: plain validated values, read here and nowhere else.
+//!
+//! Later wins: the defaults, the file of `--config` (TOML), the environment (`MILLRACE__SECTION__KEY`), the flags.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Deserializer};
+
+/// A text that must not be shown: it has neither Display nor a telling Debug.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever must check or send it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// A number of bytes: `64MiB`, `1GiB`, `1000000`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(bytes) => Ok(Self(bytes)),
+            Written::Text(text) => parse_bytes(&text).map(Self).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// Reads `256MiB`, `64 KiB`, `1GB`, `1000`.
+///
+/// # Errors
+/// A sentence that says what is accepted.
+pub fn parse_bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        _ => return Err(format!("{text:?} is not a number of bytes: write it like 64MiB, 1GiB or 1000000")),
+    };
+    let number: u64 =
+        number.parse().map_err(|_| format!("{text:?} is not a number of bytes: write it like 64MiB, 1GiB or 1000000"))?;
+    number.checked_mul(factor).ok_or_else(|| format!("{text:?} is more bytes than 64 bits can count"))
+}
+
+/// The MySQL port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MysqlSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// root's password; empty for none.
+    pub root_password: Secret,
+    /// A file whose first line is root's password; wins over `root_password`.
+    pub root_password_file: Option<PathBuf>,
+    /// Most connections at a time.
+    pub connections_max: usize,
+}
+
+impl Default for MysqlSettings {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 9030));
+        Self { listen, root_password: Secret::default(), root_password_file: None, connections_max: 1_000 }
+    }
+}
+
+/// The HTTP port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8030)) }
+    }
+}
+
+/// Memory limits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemorySettings {
+    /// Memtables, pinned rows, source queues and WAL queues together. Past it the sources pause. Default: a quarter of the
+    /// machine's memory, between 256 MiB and 8 GiB.
+    pub ingest_limit: Bytes,
+    /// What queries may use together before they spill to disk. Default: as `ingest_limit`.
+    pub query_limit: Bytes,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        let quarter = machine_memory() / 4;
+        let limit = Bytes(quarter.clamp(256 << 20, 8 << 30));
+        Self { ingest_limit: limit, query_limit: limit }
+    }
+}
+
+fn machine_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram as u64 * u64::from(info.mem_unit)
+}
+
+/// The write-ahead log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WalSection {
+    /// Its largest size on disk. Past it the sources pause; from 60 % on, the owner of its oldest record is flushed.
+    pub bytes_max: Bytes,
+    /// Bytes of one segment.
+    pub segment_bytes: Bytes,
+    /// Bytes accepted and not yet written; counts in `memory.ingest_limit`.
+    pub queue_bytes: Bytes,
+    /// Nothing is appended while the disk has less than this left.
+    pub disk_reserve: Bytes,
+}
+
+impl Default for WalSection {
+    fn default() -> Self {
+        Self {
+            bytes_max: Bytes(4 << 30),
+            segment_bytes: Bytes(64 << 20),
+            queue_bytes: Bytes(16 << 20),
+            disk_reserve: Bytes(256 << 20),
+        }
+    }
+}
+
+/// Kafka sources.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceSection {
+    /// Bytes that the client library of one task may queue; counts in `memory.ingest_limit`.
+    pub queue_bytes: Bytes,
+    /// Most payload bytes of one batch.
+    pub batch_bytes: Bytes,
+}
+
+impl Default for SourceSection {
+    fn default() -> Self {
+        Self { queue_bytes: Bytes(16 << 20), batch_bytes: Bytes(2 << 20) }
+    }
+}
+
+/// The sweeper of uploads that no commit claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SweeperSection {
+    /// An intent older than this many seconds is tried. Only a matter of when: the claim itself is a compare-and-set.
+    pub intent_age_seconds: u64,
+}
+
+impl Default for SweeperSection {
+    fn default() -> Self {
+        Self { intent_age_seconds: 3_600 }
+    }
+}
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The MySQL port.
+    pub mysql: MysqlSettings,
+    /// The HTTP port.
+    pub http: HttpSettings,
+    /// Memory limits.
+    pub memory: MemorySettings,
+    /// The write-ahead log.
+    pub wal: WalSection,
+    /// Kafka sources.
+    pub source: SourceSection,
+    /// The sweeper.
+    pub sweeper: SweeperSection,
+}
+
+const KEYS: &[(&str, &[&str])] = &[
+    ("mysql", &["listen", "root_password", "root_password_file", "connections_max"]),
+    ("http", &["listen"]),
+    ("memory", &["ingest_limit", "query_limit"]),
+    ("wal", &["bytes_max", "segment_bytes", "queue_bytes", "disk_reserve"]),
+    ("source", &["queue_bytes", "batch_bytes"]),
+    ("sweeper", &["intent_age_seconds"]),
+];
+
+impl Settings {
+    /// Reads the file, if there is one, and the environment over it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, a key is unknown, or a value is out of bounds: the message names file and key.
+    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let mut values = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the settings file {}", path.display()))?;
+                text.parse::<toml::Table>().with_context(|| format!("the settings file {} is not TOML", path.display()))?
+            }
+            None => toml::Table::new(),
+        };
+        let place = file.map_or("the environment".to_owned(), |path| path.display().to_string());
+        check_keys(&values, &place)?;
+        let overrides = overlay(&mut values, environment)?;
+        check_keys(&values, &overrides)?;
+        let settings: Self = values.try_into().with_context(|| format!("in {place}"))?;
+        settings.validated()
+    }
+
+    fn validated(mut self) -> anyhow::Result<Self> {
+        if let Some(path) = &self.mysql.root_password_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read mysql.root_password_file {}", path.display()))?;
+            self.mysql.root_password = Secret::new(text.lines().next().unwrap_or_default());
+        }
+        let at_least = |name: &str, value: Bytes, least: u64| match value.0 >= least {
+            true => Ok(()),
+            false => bail!("{name} is {} bytes, and must be at least {least}", value.0),
+        };
+        at_least("memory.ingest_limit", self.memory.ingest_limit, 64 << 20)?;
+        at_least("memory.query_limit", self.memory.query_limit, 32 << 20)?;
+        at_least("wal.segment_bytes", self.wal.segment_bytes, 1 << 20)?;
+        at_least("wal.bytes_max", self.wal.bytes_max, 4 * self.wal.segment_bytes.0)?;
+        at_least("wal.queue_bytes", self.wal.queue_bytes, 1 << 20)?;
+        at_least("source.queue_bytes", self.source.queue_bytes, 1 << 20)?;
+        at_least("source.batch_bytes", self.source.batch_bytes, 16 << 10)?;
+        if !self.mysql.listen.ip().is_loopback() && self.mysql.root_password.reveal().is_empty() {
+            bail!(
+                "mysql.listen is {}, which other machines reach, and root has no password: set mysql.root_password_file, \
+                 or the environment's MILLRACE__MYSQL__ROOT_PASSWORD, or listen on 127.0.0.1",
+                self.mysql.listen
+            );
+        }
+        Ok(self)
+    }
+}
+
+/// Lays `MILLRACE__SECTION__KEY=value` over the file's values; returns which variables it used.
+fn overlay(values: &mut toml::Table, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<String> {
+    let mut used = Vec::new();
+    for (name, text) in environment {
+        let Some(path) = name.strip_prefix("MILLRACE__") else { continue };
+        let Some((section, key)) = path.split_once("__") else {
+            bail!("the environment's {name} names no setting: write MILLRACE__SECTION__KEY, such as MILLRACE__MYSQL__LISTEN");
+        };
+        let value = text.parse::<i64>().map_or_else(|_| toml::Value::String(text.clone()), toml::Value::Integer);
+        // A password of digits is still a text.
+        let value = if key.eq_ignore_ascii_case("root_password") { toml::Value::String(text) } else { value };
+        let section = values.entry(section.to_ascii_lowercase()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let section = section.as_table_mut().with_context(|| format!("{name}: that section is not a table"))?;
+        section.insert(key.to_ascii_lowercase(), value);
+        used.push(name);
+    }
+    Ok(format!("the environment ({})", used.join(", ")))
+}
+
+fn check_keys(values: &toml::Table, place: &str) -> anyhow::Result<()> {
+    for (section, value) in values {
+        let Some((_, keys)) = KEYS.iter().find(|(known, _)| known == section) else {
+            bail!("{place}: there is no section [{section}]{}", did_you_mean(section, KEYS.iter().map(|(known, _)| *known)));
+        };
+        for key in value.as_table().map(|table| table.keys()).into_iter().flatten() {
+            if !keys.contains(&key.as_str()) {
+                bail!("{place}: there is no setting {section}.{key}{}", did_you_mean(key, keys.iter().copied()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let best = known.clone().map(|known| (strsim::jaro_winkler(word, known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((likeness, known)) if likeness > 0.75 => format!("; did you mean {known}?"),
+        _ => format!("; there are {}", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("millrace.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Settings::load(Some(&path), environment)
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let settings = load("[wal]\nbytes_max = '8GiB'\n", &[("MILLRACE__WAL__BYTES_MAX", "2GiB")]).unwrap();
+        assert_eq!(settings.wal.bytes_max, Bytes(2 << 30));
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_key_and_the_likely_one() {
+        let error = load("[memory]\ningest_limt = '1GiB'\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("millrace.toml") && error.contains("did you mean ingest_limit?"), "{error}");
+    }
+
+    #[test]
+    fn a_port_for_other_machines_needs_a_password() {
+        let error = load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("root has no password"), "{error}");
+        load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[("MILLRACE__MYSQL__ROOT_PASSWORD", "123")]).unwrap();
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let settings = load("[mysql]\nroot_password = 'hunter2'\n", &[]).unwrap();
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        assert_eq!(settings.mysql.root_password.reveal(), "hunter2");
+    }
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The MySQL clients of the tests: a Python environment with pinned drivers, and the MariaDB command line client.
+#
+#   eval "$(tests/components/clients.sh)"
+#
+# Prints MILLRACE_TEST_PYTHON=… and MILLRACE_TEST_MARIADB=… as shell assignments, with `export`; all else goes to standard
+# error. What it makes lies in a cache outside the repository and is made once.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=apt.sh
+source "$here/apt.sh"
+
+requirements=$here/clients/requirements.txt
+root=${XDG_CACHE_HOME:-$HOME/.cache}/millrace-test
+
+# Named after the requirements, so that a changed list is installed anew, and marked when it is complete: an environment
+# cannot be moved into place afterwards, because its scripts name their own path.
+make_python() {
+  local environment
+  environment=$root/clients-$(sha256sum "$requirements" | cut -c 1-8)
+  python=$environment/bin/python
+  mkdir -p "$root"
+  exec 9>"$root/clients.lock"
+  flock 9
+  # The second test notices an environment whose interpreter was since upgraded or removed under it.
+  if [[ -e $environment/complete ]] && "$python" -c 'import pymysql, sqlalchemy, mysql.connector' 2>/dev/null; then
+    return
+  fi
+  need python3 python3 python3-venv
+  rm -rf "$environment"
+  echo "making the Python environment $environment" >&2
+  # Debian ships the module venv without the part that it needs, until python3-venv is there.
+  if ! python3 -m venv "$environment" >/dev/null 2>&1; then
+    apt_install python3-venv
+    python3 -m venv --clear "$environment" >&2
+  fi
+  "$python" -m pip install --quiet --disable-pip-version-check --no-input --retries 5 --requirement "$requirements" </dev/null >&2
+  : >"$environment/complete"
+}
+
+make_python
+need mariadb mariadb-client
+printf 'export MILLRACE_TEST_PYTHON=%q\n' "$python"
+printf 'export MILLRACE_TEST_MARIADB=%q\n' "$(command -v mariadb)"

@@ -1,0 +1,197 @@
+//! A batch: Arrow rows of one contiguous offset range of one stream, with the account of every offset in it (I1).
+//!
+//! Its encoding is the WAL's payload: a small JSON head and two Arrow IPC streams. Owns that format; knows nothing of segments.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use bytes::{BufMut, Bytes, BytesMut};
+use catalog::{Fence, Gap, Ledger, OffsetRange, StreamId};
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{OFFSET_COLUMN, error_schema};
+
+/// The encoding's version: the first byte of a payload.
+const FORMAT: u8 = 1;
+
+/// Rows, error rows and gaps of `range`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The stream.
+    pub stream: StreamId,
+    /// Every offset that this batch settles.
+    pub range: OffsetRange,
+    /// Rows in the table's storage schema, by rising `_offset`.
+    pub rows: RecordBatch,
+    /// Error rows in the error schema, by rising `_offset`; `None` where there is none.
+    pub errors: Option<RecordBatch>,
+    /// What became of each offset.
+    pub ledger: Ledger,
+    /// Expired and truncated ranges.
+    pub gaps: Vec<Gap>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    stream: StreamId,
+    range: OffsetRange,
+    pipeline_fence: Fence,
+    schema: catalog::SchemaId,
+    ledger: Ledger,
+    gaps: Vec<Gap>,
+    rows_bytes: usize,
+    errors_bytes: usize,
+}
+
+/// What a payload says of itself before its rows are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchHead {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its offsets.
+    pub range: OffsetRange,
+    /// The pipeline's version that decoded it: another version must not adopt it.
+    pub pipeline_fence: Fence,
+    /// The table's columns that it was decoded to.
+    pub schema: catalog::SchemaId,
+}
+
+/// Why a payload could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// It was written by a newer Millrace.
+    #[error("a batch of format {0} was written by a newer version; the newest known is {FORMAT}")]
+    UnsupportedFormat(u8),
+    /// Its checksum was right, and yet it is not a batch.
+    #[error("a logged batch cannot be read: {0}")]
+    Malformed(String),
+}
+
+impl Batch {
+    /// A batch, checked against I1 and I3.
+    ///
+    /// # Panics
+    /// If the ledger does not account for each offset of the range, or disagrees with the rows.
+    pub fn new(
+        stream: StreamId, range: OffsetRange, rows: RecordBatch, errors: Option<RecordBatch>, ledger: Ledger, gaps: Vec<Gap>,
+    ) -> Self {
+        assert_eq!(ledger.offsets(), range.offsets(), "I1: the ledger of stream {stream} {range} is {ledger:?}");
+        assert_eq!(ledger.rows, rows.num_rows() as u64, "I1: the ledger's rows of stream {stream} {range}");
+        let error_rows = errors.as_ref().map_or(0, RecordBatch::num_rows);
+        assert_eq!(ledger.errors, error_rows as u64, "I1: the ledger's errors of stream {stream} {range}");
+        Self { stream, range, rows, errors: errors.filter(|errors| errors.num_rows() > 0), ledger, gaps }
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn bytes(&self) -> u64 {
+        let errors = self.errors.as_ref().map_or(0, RecordBatch::get_array_memory_size);
+        (self.rows.get_array_memory_size() + errors) as u64
+    }
+
+    /// The WAL payload.
+    pub fn encode(&self, pipeline_fence: Fence, schema: catalog::SchemaId) -> Bytes {
+        let rows = encode_ipc(&self.rows);
+        let errors = self.errors.as_ref().map(encode_ipc).unwrap_or_default();
+        let head = Head {
+            stream: self.stream,
+            range: self.range,
+            pipeline_fence,
+            schema,
+            ledger: self.ledger,
+            gaps: self.gaps.clone(),
+            rows_bytes: rows.len(),
+            errors_bytes: errors.len(),
+        };
+        let head = serde_json::to_vec(&head).expect("numbers and names are always JSON");
+        let mut payload = BytesMut::with_capacity(5 + head.len() + rows.len() + errors.len());
+        payload.put_u8(FORMAT);
+        payload.put_u32_le(u32::try_from(head.len()).expect("a head is small"));
+        payload.put_slice(&head);
+        payload.put_slice(&rows);
+        payload.put_slice(&errors);
+        payload.freeze()
+    }
+
+    /// The head of a payload.
+    ///
+    /// # Errors
+    /// If it is not a payload that this version wrote or knows.
+    pub fn decode_head(payload: &[u8]) -> Result<BatchHead, BatchError> {
+        let (head, _) = split(payload)?;
+        Ok(BatchHead { stream: head.stream, range: head.range, pipeline_fence: head.pipeline_fence, schema: head.schema })
+    }
+
+    /// The batch of a payload whose rows are in `schema`.
+    ///
+    /// # Errors
+    /// If it is not a payload that this version wrote or knows, or its rows are in another schema.
+    pub fn decode(payload: &[u8], schema: &SchemaRef) -> Result<Self, BatchError> {
+        let (head, body) = split(payload)?;
+        let malformed = |what: &str| BatchError::Malformed(what.to_owned());
+        let rows = body.get(..head.rows_bytes).ok_or_else(|| malformed("its rows are cut"))?;
+        let errors = body
+            .get(head.rows_bytes..head.rows_bytes + head.errors_bytes)
+            .ok_or_else(|| malformed("its error rows are cut"))?;
+        let rows = decode_ipc(rows, schema)?;
+        let errors = if errors.is_empty() { None } else { Some(decode_ipc(errors, &error_schema())?) };
+        let error_rows = errors.as_ref().map_or(0, RecordBatch::num_rows) as u64;
+        if head.ledger.offsets() != head.range.offsets()
+            || head.ledger.rows != rows.num_rows() as u64
+            || head.ledger.errors != error_rows
+        {
+            return Err(malformed("its ledger does not fit its rows"));
+        }
+        Ok(Self::new(head.stream, head.range, rows, errors, head.ledger, head.gaps))
+    }
+}
+
+/// The rows of `batch` whose `_offset` lies in `range`, without copying. Offsets rise within a batch.
+pub fn slice_offsets(batch: &RecordBatch, range: OffsetRange) -> RecordBatch {
+    let offsets = batch
+        .column_by_name(OFFSET_COLUMN)
+        .expect("every batch carries _offset")
+        .as_primitive::<Int64Type>()
+        .values();
+    let from = offsets.partition_point(|offset| *offset < range.start.0 as i64);
+    let to = offsets.partition_point(|offset| *offset < range.end.0 as i64);
+    batch.slice(from, to - from)
+}
+
+fn split(payload: &[u8]) -> Result<(Head, &[u8]), BatchError> {
+    let malformed = || BatchError::Malformed("its head is cut".to_owned());
+    let (format, rest) = payload.split_first().ok_or_else(malformed)?;
+    if *format != FORMAT {
+        return Err(BatchError::UnsupportedFormat(*format));
+    }
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+    let (head, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(malformed)?;
+    let head = serde_json::from_slice(head).map_err(|error| BatchError::Malformed(error.to_string()))?;
+    Ok((head, body))
+}
+
+fn encode_ipc(batch: &RecordBatch) -> Vec<u8> {
+    let mut writer = StreamWriter::try_new(Vec::with_capacity(batch.get_array_memory_size()), &batch.schema())
+        .expect("writing to memory");
+    writer.write(batch).expect("writing to memory");
+    writer.into_inner().expect("writing to memory")
+}
+
+fn decode_ipc(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, BatchError> {
+    let malformed = |error: arrow::error::ArrowError| BatchError::Malformed(error.to_string());
+    let mut reader = StreamReader::try_new(bytes, None).map_err(malformed)?;
+    let batch = reader
+        .next()
+        .ok_or_else(|| BatchError::Malformed("it holds no rows message".to_owned()))?
+        .map_err(malformed)?;
+    let same_types = batch.schema().fields().iter().map(|field| field.data_type()).eq(schema
+        .fields()
+        .iter()
+        .map(|field| field.data_type()));
+    if !same_types {
+        return Err(BatchError::Malformed("its columns are not the table's".to_owned()));
+    }
+    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(malformed)
+}

@@ -1,0 +1,231 @@
+//! Commit: durable parts and the offsets that they cover become visible together, in one catalog transaction (I1 to I4).
+//!
+//! | step | now guaranteed | if the process dies here |
+//! |---|---|---|
+//! | frozen | nothing new | replay, or fetched again |
+//! | parts uploaded | durable, invisible | orphans: the sweeper takes the intent, then the file |
+//! | commit sent | unknown | the token settles whether it happened; nothing is deleted on it |
+//! | committed | **exactly once** | replay skips what the catalog has |
+//!
+//! Owns the retries of one flush; the rules of the transaction are the catalog's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::{
+    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Conflict, Fenced, Ledger, Pipeline, StreamAdvance,
+    StreamId, Table, Version, WriterId, commit_settled,
+};
+use tokio::sync::watch;
+use vfs::World;
+use wal::Wal;
+
+use super::failpoint::crash_point;
+use super::flush::{FlushError, Flusher};
+use super::memtable::{Frozen, FrozenStream, Memtable, RETIRE_AFTER};
+
+/// The first wait after a store refused, and the longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Flushes and commits the memtable of one task.
+#[derive(Debug)]
+pub struct Committer {
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline>,
+    /// Its target.
+    pub table: Arc<Table>,
+    /// Whose commits these are.
+    pub writer: WriterId,
+    /// Writes the parts.
+    pub flusher: Flusher,
+    /// Takes the commit.
+    pub catalog: Arc<dyn CatalogService>,
+    /// Whose rows are committed.
+    pub memtable: Arc<Memtable>,
+    /// What needs them no longer afterwards.
+    pub wal: Wal,
+    /// Time and randomness.
+    pub world: World,
+    /// What the commit waits for at the moment, for reports; `None` when it waits for nothing.
+    pub trouble: watch::Sender<Option<String>>,
+}
+
+/// How a flush ended.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// The last version that it made.
+    pub version: Option<Version>,
+    /// Streams that are no longer this task's, with the reason. Their rows are dropped.
+    pub lost: BTreeMap<StreamId, String>,
+    /// Why the whole task has to end: the table or pipeline is not what it knew.
+    pub ended: Option<String>,
+}
+
+impl Committer {
+    /// Commits all of `frozen`, in as many commits as its parts need. Waits out stores that are away.
+    pub async fn commit(&self, frozen: Frozen) -> Committed {
+        let mut done = Committed::default();
+        let mut rest = frozen;
+        while !rest.streams.is_empty() && done.ended.is_none() {
+            let taken = self.commit_once(&mut rest, &mut done).await;
+            if let Some(taken) = taken {
+                advance(&mut rest, &taken);
+            }
+        }
+        self.trouble.send_replace(None);
+        done
+    }
+
+    /// One flush and one commit of a prefix of `rest`. Returns what was committed; streams that were lost leave `rest`.
+    async fn commit_once(&self, rest: &mut Frozen, done: &mut Committed) -> Option<Frozen> {
+        let mut piece = rest.clone();
+        let parts = loop {
+            match self.flush(&piece).await {
+                Ok(parts) => break parts,
+                Err(FlushError::TooManyParts { .. }) if halve(&mut piece) => {}
+                Err(error) => {
+                    done.ended = Some(error.to_string());
+                    return None;
+                }
+            }
+        };
+        let request = self.request(&piece, parts);
+        crash_point("commit.before");
+        let began = self.world.clock.now();
+        let outcome = commit_settled(&*self.catalog, &self.world, &request).await;
+        metrics::histogram!("millrace_commit_seconds").record(self.world.clock.now().since(began).as_secs_f64());
+        crash_point("commit.after");
+        match outcome {
+            Ok(CommitOutcome::Committed(version)) => {
+                done.version = Some(version);
+                self.retire(&piece);
+                Some(piece)
+            }
+            Ok(CommitOutcome::Fenced(fenced)) => {
+                self.fenced(fenced, rest, done);
+                None
+            }
+            Ok(CommitOutcome::Conflict(conflict)) => {
+                self.conflict(conflict, rest, done);
+                None
+            }
+            Err(error) => {
+                done.ended = Some(error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Flushes, trying again for as long as a store is away: the rows stay in memory and in the WAL, and intake stops at
+    /// their limits.
+    async fn flush(&self, piece: &Frozen) -> Result<Vec<catalog::Part>, FlushError> {
+        let (mut wait, longest) = RETRY;
+        loop {
+            let error = match self.flusher.flush(piece).await {
+                Err(error @ FlushError::Upload { .. }) => error,
+                Err(FlushError::Catalog(
+                    error @ (CatalogError::Unavailable { .. } | CatalogError::MaybeCommitted { .. }),
+                )) => FlushError::Catalog(error),
+                outcome => return outcome,
+            };
+            tracing::warn!(pipeline = self.pipeline.name, %error, "flush failed, trying again");
+            self.trouble.send_replace(Some(error.to_string()));
+            self.world.clock.sleep(wait).await;
+            wait = (wait * 2).min(longest);
+        }
+    }
+
+    fn request(&self, piece: &Frozen, parts: Vec<catalog::Part>) -> CommitRequest {
+        let advance = |(stream, taken): (&StreamId, &FrozenStream)| StreamAdvance {
+            stream: *stream,
+            epoch: taken.epoch,
+            range: taken.range,
+            ledger: taken.batches.iter().fold(Ledger::default(), |sum, held| sum.plus(held.batch.ledger)),
+            gaps: taken.batches.iter().flat_map(|held| held.batch.gaps.clone()).collect(),
+        };
+        CommitRequest {
+            token: CommitToken(self.world.random.next_u128()),
+            writer: self.writer,
+            table: self.table.id,
+            table_fence: self.table.fence,
+            pipeline: Some((self.pipeline.id, self.pipeline.fence)),
+            schema: self.table.schema,
+            streams: piece.streams.iter().map(advance).collect(),
+            parts,
+        }
+    }
+
+    fn retire(&self, piece: &Frozen) {
+        crash_point("retire.before");
+        let retire_at = self.world.clock.now().after(RETIRE_AFTER);
+        for (stream, position) in self.memtable.committed(piece, retire_at) {
+            self.wal.release(stream.0, position);
+        }
+        crash_point("retire.after");
+    }
+
+    fn fenced(&self, fenced: Fenced, rest: &mut Frozen, done: &mut Committed) {
+        match fenced {
+            Fenced::Streams(streams) => {
+                for stream in streams {
+                    self.lose(stream, "a newer epoch was granted to another owner".to_owned(), rest, done);
+                }
+            }
+            // The sweeper took the files of a flush that took too long: the rows are still here, and are written again.
+            Fenced::Intents(parts) => tracing::warn!(?parts, "the sweeper took parts before their commit; writing them again"),
+            Fenced::Table => done.ended = Some("its table was dropped".to_owned()),
+            Fenced::Pipeline => done.ended = Some("its pipeline was dropped or changed".to_owned()),
+            Fenced::Void => done.ended = Some("its commit was voided".to_owned()),
+        }
+    }
+
+    fn conflict(&self, conflict: Conflict, rest: &mut Frozen, done: &mut Committed) {
+        match conflict {
+            Conflict::Offsets(streams) => {
+                for (stream, committed) in streams {
+                    let cause = format!("its committed offset is {committed}, not the one that this task began at");
+                    self.lose(stream, cause, rest, done);
+                }
+            }
+            Conflict::Schema(schema) => done.ended = Some(format!("its table has columns of schema {schema} now")),
+        }
+    }
+
+    fn lose(&self, stream: StreamId, cause: String, rest: &mut Frozen, done: &mut Committed) {
+        self.memtable.close(stream);
+        rest.streams.remove(&stream);
+        done.lost.insert(stream, cause);
+    }
+}
+
+/// Takes what was committed off `rest`.
+fn advance(rest: &mut Frozen, taken: &Frozen) {
+    for (stream, piece) in &taken.streams {
+        let Some(left) = rest.streams.get_mut(stream) else { continue };
+        left.range.start = piece.range.end;
+        left.batches.drain(..piece.batches.len());
+        if left.range.is_empty() {
+            rest.streams.remove(stream);
+        }
+    }
+}
+
+/// Keeps the first half of the batches, as a prefix of each stream. False if there is only one.
+fn halve(piece: &mut Frozen) -> bool {
+    let total: usize = piece.streams.values().map(|stream| stream.batches.len()).sum();
+    if total <= 1 {
+        return false;
+    }
+    let mut room = total / 2;
+    piece.streams.retain(|_, stream| {
+        let kept = stream.batches.len().min(room);
+        room -= kept;
+        stream.batches.truncate(kept);
+        if let Some(last) = stream.batches.last() {
+            stream.range.end = last.batch.range.end;
+        }
+        kept > 0
+    });
+    true
+}

@@ -1,0 +1,146 @@
+//! Columns that grow by one value a record, straight into Arrow's buffers, and shrink again when the record fails.
+//!
+//! Owns how a JSON value becomes a value of each SQL type. Knows nothing of records, keys or expressions.
+
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use catalog::ColumnType;
+
+mod buffer;
+mod number;
+mod sink;
+mod text;
+mod time;
+
+use crate::schema::{arrow_type, integer_bounds, mysql_type};
+use buffer::{Bits, Texts, Values};
+use number::{BooleanColumn, DecimalColumn, DoubleColumn, FloatColumn, IntegerColumn};
+pub(super) use sink::{Refusal, Sink, Written, is_json, write_text};
+pub(super) use text::{too_long, within};
+pub(super) use time::{date_value, micros_value};
+use text::{AnyTextColumn, JsonColumn, TextColumn};
+use time::{DateColumn, MicrosColumn};
+
+/// What a field of a record is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// A value of this SQL type.
+    Column(ColumnType),
+    /// Text, whatever it is: a string's characters, the JSON text of anything else. For fields that only expressions
+    /// name, of which no column tells the type.
+    AnyText,
+}
+
+impl FieldKind {
+    /// The Arrow type of its values.
+    pub fn arrow_type(self) -> DataType {
+        match self {
+            Self::Column(kind) => arrow_type(kind),
+            Self::AnyText => DataType::Utf8,
+        }
+    }
+}
+
+/// One growing column.
+pub(super) enum Column {
+    Boolean(BooleanColumn),
+    Int(IntegerColumn<Int32Type>),
+    Big(IntegerColumn<Int64Type>),
+    UnsignedBig(IntegerColumn<Decimal128Type>),
+    Float(FloatColumn),
+    Double(DoubleColumn),
+    Decimal(DecimalColumn),
+    Date(DateColumn),
+    Micros(MicrosColumn),
+    Text(TextColumn),
+    Json(JsonColumn),
+    AnyText(AnyTextColumn),
+}
+
+/// Does the same with whichever column it is: each has its own type, so that the call is resolved once a value.
+macro_rules! with_column {
+    ($column:expr, $sink:ident => $then:expr) => {
+        match $column {
+            Column::Boolean($sink) => $then,
+            Column::Int($sink) => $then,
+            Column::Big($sink) => $then,
+            Column::UnsignedBig($sink) => $then,
+            Column::Float($sink) => $then,
+            Column::Double($sink) => $then,
+            Column::Decimal($sink) => $then,
+            Column::Date($sink) => $then,
+            Column::Micros($sink) => $then,
+            Column::Text($sink) => $then,
+            Column::Json($sink) => $then,
+            Column::AnyText($sink) => $then,
+        }
+    };
+}
+pub(super) use with_column;
+
+impl Column {
+    /// An empty column of that kind.
+    pub(super) fn new(kind: FieldKind) -> Self {
+        let FieldKind::Column(kind) = kind else { return Self::AnyText(AnyTextColumn { texts: Texts::default() }) };
+        let name = mysql_type(kind);
+        let data_type = arrow_type(kind);
+        match kind {
+            ColumnType::Boolean => Self::Boolean(BooleanColumn { bits: Bits::default() }),
+            ColumnType::Integer { width, unsigned } => {
+                let bounds = integer_bounds(width, unsigned);
+                match data_type {
+                    DataType::Int32 => Self::Int(IntegerColumn { values: Values::new(data_type), bounds, name }),
+                    DataType::Int64 => Self::Big(IntegerColumn { values: Values::new(data_type), bounds, name }),
+                    _ => Self::UnsignedBig(IntegerColumn { values: Values::new(data_type), bounds, name }),
+                }
+            }
+            ColumnType::Float => Self::Float(FloatColumn { values: Values::new(data_type) }),
+            ColumnType::Double => Self::Double(DoubleColumn { values: Values::new(data_type) }),
+            ColumnType::Decimal { precision, scale } => {
+                Self::Decimal(DecimalColumn { values: Values::new(data_type), precision, scale, name })
+            }
+            ColumnType::Date => Self::Date(DateColumn { values: Values::<Date32Type>::new(data_type) }),
+            ColumnType::DateTime | ColumnType::Timestamp => Self::Micros(MicrosColumn {
+                values: Values::<TimestampMicrosecondType>::new(data_type),
+                zoned: kind == ColumnType::Timestamp,
+                name,
+            }),
+            ColumnType::Text { characters_max } => {
+                Self::Text(TextColumn { texts: Texts::default(), characters_max, name })
+            }
+            ColumnType::Json => Self::Json(JsonColumn { texts: Texts::default() }),
+        }
+    }
+
+    /// How many values it holds.
+    pub(super) fn len(&self) -> usize {
+        with_column!(self, sink => sink.len())
+    }
+
+    /// Makes room for `rows` more values.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        with_column!(self, sink => sink.reserve(rows));
+    }
+
+    /// Adds a NULL.
+    pub(super) fn push_null(&mut self) {
+        with_column!(self, sink => sink.null());
+    }
+
+    /// Forgets all values after the first `len`.
+    pub(super) fn truncate(&mut self, len: usize) {
+        with_column!(self, sink => sink.truncate(len));
+    }
+
+    /// Adds the value that is written as `json`.
+    pub(super) fn write_text(&mut self, json: &str) -> Written {
+        with_column!(self, sink => write_text(sink, json))
+    }
+
+    /// Its values; it is empty afterwards.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        with_column!(self, sink => sink.finish())
+    }
+}
+

@@ -1,0 +1,225 @@
+//! Columns of numbers and booleans: exact, or not at all.
+
+use arrow::array::{ArrayRef, ArrowPrimitiveType};
+use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type};
+
+use super::super::number::{DIGITS_MAX, EXACT_FLOATS, NumberFault, scaled};
+use super::super::reason::{BadValue, quoted, shown};
+use super::buffer::{Bits, Values};
+use super::sink::{Refusal, Sink, Written};
+
+/// What every column says of its buffer.
+macro_rules! buffer {
+    ($buffer:ident) => {
+        fn len(&self) -> usize {
+            self.$buffer.len()
+        }
+        fn reserve(&mut self, rows: usize) {
+            self.$buffer.reserve(rows);
+        }
+        fn truncate(&mut self, len: usize) {
+            self.$buffer.truncate(len);
+        }
+        fn finish(&mut self) -> ArrayRef {
+            self.$buffer.finish()
+        }
+        fn null(&mut self) {
+            self.$buffer.push_null();
+        }
+    };
+}
+pub(super) use buffer;
+
+/// A number's fault, as its column says it.
+fn fault(fault: NumberFault, found: &str, kind: &str) -> Refusal {
+    match fault {
+        NumberFault::NotANumber => BadValue::wrong_type(quoted(found), kind),
+        NumberFault::Fraction => BadValue::fraction(shown(found), kind),
+        NumberFault::Range => BadValue::out_of_range(shown(found), kind),
+    }
+    .into()
+}
+
+/// BOOLEAN, which in MySQL is TINYINT(1): `true` and `false`, and for them 1 and 0.
+pub(in super::super) struct BooleanColumn {
+    pub(super) bits: Bits,
+}
+
+impl Sink for BooleanColumn {
+    buffer!(bits);
+
+    fn name(&self) -> &str {
+        "boolean"
+    }
+
+    fn boolean(&mut self, value: bool) -> Written {
+        self.bits.push(value);
+        Ok(())
+    }
+
+    fn unsigned(&mut self, value: u64) -> Written {
+        match value {
+            0 | 1 => self.boolean(value == 1),
+            _ => Err(BadValue::out_of_range(value, self.name()).into()),
+        }
+    }
+
+    fn signed(&mut self, value: i64) -> Written {
+        Err(BadValue::out_of_range(value, self.name()).into())
+    }
+
+    fn float(&mut self, _: f64) -> Written {
+        Err(Refusal::NeedsText)
+    }
+
+    fn number_text(&mut self, text: &str) -> Written {
+        match scaled(text, 0, DIGITS_MAX) {
+            Ok(value @ (0 | 1)) => self.boolean(value == 1),
+            Ok(_) => Err(BadValue::out_of_range(shown(text), self.name()).into()),
+            Err(why) => Err(fault(why, text, self.name())),
+        }
+    }
+}
+
+/// TINYINT to BIGINT: numbers that are whole, however they are written, and within the bounds of the SQL type.
+pub(in super::super) struct IntegerColumn<T: ArrowPrimitiveType> {
+    pub(super) values: Values<T>,
+    pub(super) bounds: (i128, i128),
+    pub(super) name: String,
+}
+
+impl<T: ArrowPrimitiveType> IntegerColumn<T>
+where
+    T::Native: TryFrom<i128>,
+{
+    fn whole(&mut self, value: i128) -> Written {
+        if let Ok(native) = T::Native::try_from(value)
+            && (self.bounds.0..=self.bounds.1).contains(&value)
+        {
+            self.values.push(native);
+            return Ok(());
+        }
+        Err(BadValue::out_of_range(value, &self.name).into())
+    }
+}
+
+impl<T: ArrowPrimitiveType> Sink for IntegerColumn<T>
+where
+    T::Native: TryFrom<i128>,
+{
+    buffer!(values);
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signed(&mut self, value: i64) -> Written {
+        self.whole(i128::from(value))
+    }
+
+    fn unsigned(&mut self, value: u64) -> Written {
+        self.whole(i128::from(value))
+    }
+
+    fn float(&mut self, value: f64) -> Written {
+        if value.abs() < EXACT_FLOATS && value.fract() == 0.0 {
+            return self.whole(value as i128);
+        }
+        Err(Refusal::NeedsText)
+    }
+
+    fn number_text(&mut self, text: &str) -> Written {
+        match scaled(text, 0, DIGITS_MAX) {
+            Ok(value) => self.whole(value),
+            Err(why) => Err(fault(why, text, &self.name)),
+        }
+    }
+}
+
+/// DOUBLE: the nearest 64-bit value.
+pub(in super::super) struct DoubleColumn {
+    pub(super) values: Values<Float64Type>,
+}
+
+impl Sink for DoubleColumn {
+    buffer!(values);
+
+    fn name(&self) -> &str {
+        "double"
+    }
+
+    fn signed(&mut self, value: i64) -> Written {
+        self.float(value as f64)
+    }
+
+    fn unsigned(&mut self, value: u64) -> Written {
+        self.float(value as f64)
+    }
+
+    fn float(&mut self, value: f64) -> Written {
+        self.values.push(value);
+        Ok(())
+    }
+
+    fn number_text(&mut self, text: &str) -> Written {
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => self.float(value),
+            _ => Err(BadValue::out_of_range(shown(text), self.name()).into()),
+        }
+    }
+}
+
+/// FLOAT: the nearest 32-bit value; read from the text, because the nearest of the nearest can be another.
+pub(in super::super) struct FloatColumn {
+    pub(super) values: Values<Float32Type>,
+}
+
+impl Sink for FloatColumn {
+    const READS_TEXT: bool = true;
+    buffer!(values);
+
+    fn name(&self) -> &str {
+        "float"
+    }
+
+    fn number_text(&mut self, text: &str) -> Written {
+        match text.parse::<f32>() {
+            Ok(value) if value.is_finite() => {
+                self.values.push(value);
+                Ok(())
+            }
+            _ => Err(BadValue::out_of_range(shown(text), self.name()).into()),
+        }
+    }
+}
+
+/// DECIMAL: a number, or a string that holds one, to the last digit.
+pub(in super::super) struct DecimalColumn {
+    pub(super) values: Values<Decimal128Type>,
+    pub(super) precision: u8,
+    pub(super) scale: u8,
+    pub(super) name: String,
+}
+
+impl Sink for DecimalColumn {
+    const READS_TEXT: bool = true;
+    buffer!(values);
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn number_text(&mut self, text: &str) -> Written {
+        match scaled(text, self.scale, self.precision) {
+            Ok(value) => {
+                self.values.push(value);
+                Ok(())
+            }
+            Err(why) => Err(fault(why, text, &self.name)),
+        }
+    }
+
+    fn text(&mut self, text: &str) -> Written {
+        self.number_text(text)
+    }
+}

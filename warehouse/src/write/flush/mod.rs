@@ -1,0 +1,247 @@
+//! Flush: frozen batches become Parquet parts, one per partition value, durable in the object store and invisible.
+//!
+//! The intent is written before the upload. If the process dies anywhere in here, nothing is visible; the sweeper takes
+//! the intent by compare-and-set, and the object after it. Owns the layout of parts; does not decide when to flush.
+
+mod encode;
+mod partition;
+mod sort;
+mod statistics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use bytes::Bytes;
+use catalog::{
+    CatalogError, CatalogService, Offset, OffsetRange, Part, PartId, PartKind, PartStream, Scalar, SortKeyRange, StreamId,
+    Table, UploadIntent, WriterId,
+};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use vfs::{World, compute};
+
+use super::failpoint::crash_point;
+use super::memtable::Frozen;
+use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema, storage_schema};
+
+pub use partition::partition_value;
+
+/// A commit lists each of its parts: one with more would pass the catalog's transaction limit of 10 MB.
+pub const PARTS_PER_COMMIT_MAX: usize = 4_000;
+
+/// Why a flush did not end with parts.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    /// One commit cannot hold so many parts: flush fewer batches at a time.
+    #[error("{parts} partitions in one flush, at most {PARTS_PER_COMMIT_MAX} fit into one commit")]
+    TooManyParts {
+        /// How many there would be.
+        parts: usize,
+    },
+    /// The object store did not take a part.
+    #[error("cannot upload {path}: {source}")]
+    Upload {
+        /// The object.
+        path: String,
+        /// Why.
+        #[source]
+        source: object_store::Error,
+    },
+    /// The intents could not be written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The rows could not be encoded.
+    #[error("cannot encode a part of {rows} rows: {cause}")]
+    Encode {
+        /// How many rows it would have.
+        rows: usize,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// Writes the parts of one task.
+#[derive(Debug)]
+pub struct Flusher {
+    /// The table.
+    pub table: Arc<Table>,
+    /// Who stages the intents.
+    pub writer: WriterId,
+    /// Where parts go.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Where intents go.
+    pub catalog: Arc<dyn CatalogService>,
+    /// Ids, time and threads.
+    pub world: World,
+}
+
+/// The rows of one part, in the order in which they will be written.
+struct PartPlan {
+    id: PartId,
+    kind: PartKind,
+    partition: Vec<Scalar>,
+    schema: SchemaRef,
+    batches: Arc<Vec<RecordBatch>>,
+    order: Vec<(usize, usize)>,
+}
+
+/// An encoded part, not yet uploaded.
+struct EncodedPart {
+    part: Part,
+    bytes: Bytes,
+}
+
+impl Flusher {
+    /// Makes the parts of `frozen` durable. None where it holds neither rows nor error rows.
+    ///
+    /// # Errors
+    /// See [`FlushError`]; none of them made anything visible, and the flush may be tried again from the start.
+    pub async fn flush(&self, frozen: &Frozen) -> Result<Vec<Part>, FlushError> {
+        let plans = self.plan(frozen).await?;
+        crash_point("flush.before_stage");
+        let intents: Vec<UploadIntent> = plans.iter().map(|plan| self.intent(plan)).collect();
+        if !intents.is_empty() {
+            self.catalog.stage(&intents).await?;
+        }
+        crash_point("flush.after_stage");
+        let mut parts = Vec::with_capacity(plans.len());
+        for plan in plans {
+            parts.push(self.write(plan).await?);
+        }
+        Ok(parts)
+    }
+
+    async fn plan(&self, frozen: &Frozen) -> Result<Vec<PartPlan>, FlushError> {
+        let rows = collect(frozen, PartKind::Rows);
+        let errors = collect(frozen, PartKind::Errors);
+        let table = Arc::clone(&self.table);
+        let random = Arc::clone(&self.world.random);
+        let plans = compute(&*self.world.compute, move || {
+            let mut plans = Vec::new();
+            let schema = storage_schema(&table);
+            for (partition, rows_of) in partition::split(&table, &rows) {
+                let order = sort::sorted(&sort_columns(&table), &rows, rows_of);
+                let (schema, batches) = (Arc::clone(&schema), Arc::clone(&rows));
+                plans.push(PartPlan { id: PartId(random.next_u128()), kind: PartKind::Rows, partition, schema, batches, order });
+            }
+            let all_errors = partition::all_rows(&errors);
+            if !all_errors.is_empty() {
+                let order = sort::sorted(&[STREAM_COLUMN, OFFSET_COLUMN], &errors, all_errors);
+                let (id, schema) = (PartId(random.next_u128()), error_schema());
+                plans.push(PartPlan { id, kind: PartKind::Errors, partition: Vec::new(), schema, batches: errors, order });
+            }
+            plans
+        })
+        .await;
+        if plans.len() > PARTS_PER_COMMIT_MAX {
+            return Err(FlushError::TooManyParts { parts: plans.len() });
+        }
+        Ok(plans)
+    }
+
+    fn intent(&self, plan: &PartPlan) -> UploadIntent {
+        let (part, table) = (plan.id, self.table.id);
+        let path = object_path(&self.table, plan.id);
+        UploadIntent { part, table, path, writer: self.writer, created: self.world.clock.wall().0 }
+    }
+
+    async fn write(&self, plan: PartPlan) -> Result<Part, FlushError> {
+        let table = Arc::clone(&self.table);
+        let rows = plan.order.len();
+        let encoded = compute(&*self.world.compute, move || encode_part(&table, plan)).await;
+        let EncodedPart { part, bytes } =
+            encoded.map_err(|error| FlushError::Encode { rows, cause: error.to_string() })?;
+        crash_point("flush.before_upload");
+        let path = Path::from(part.path.as_str());
+        self.objects
+            .put(&path, bytes.into())
+            .await
+            .map_err(|source| FlushError::Upload { path: part.path.clone(), source })?;
+        crash_point("flush.after_upload");
+        metrics::counter!("millrace_parts_written_total").increment(1);
+        metrics::counter!("millrace_parts_written_bytes_total").increment(part.bytes);
+        Ok(part)
+    }
+}
+
+/// The object's name: a hash prefix first, so that a store spreads the load; then only ids, never user text. A part id is
+/// random, so its own first bits are the hash.
+fn object_path(table: &Table, part: PartId) -> String {
+    format!("{:04x}/{}/{part}.parquet", part.0 >> 112, table.id)
+}
+
+fn sort_columns(table: &Table) -> Vec<&str> {
+    let order_by = table.order_by.iter().map(|id| table.column_by_id(*id).name.as_str());
+    order_by.chain([STREAM_COLUMN, OFFSET_COLUMN]).collect()
+}
+
+fn collect(frozen: &Frozen, kind: PartKind) -> Arc<Vec<RecordBatch>> {
+    let held = frozen.streams.values().flat_map(|stream| &stream.batches);
+    let batches = held.filter_map(|held| match kind {
+        PartKind::Rows => Some(held.batch.rows.clone()),
+        PartKind::Errors => held.batch.errors.clone(),
+    });
+    Arc::new(batches.filter(|batch| batch.num_rows() > 0).collect())
+}
+
+fn encode_part(table: &Table, plan: PartPlan) -> Result<EncodedPart, parquet::errors::ParquetError> {
+    let key: Vec<usize> = match plan.kind {
+        PartKind::Rows => table.order_by.iter().map(|id| column_index(table, *id)).collect(),
+        PartKind::Errors => Vec::new(),
+    };
+    let mut bounds: Vec<statistics::Bounds> = key.iter().map(|_| statistics::Bounds::default()).collect();
+    let mut coverage = Coverage::default();
+    let bytes = encode::parquet(&plan.schema, &key, &plan.batches, &plan.order, |chunk| {
+        for (bounds, column) in bounds.iter_mut().zip(&key) {
+            bounds.include(chunk.column(*column));
+        }
+        coverage.include(chunk);
+    })?;
+    let part = Part {
+        id: plan.id,
+        table: table.id,
+        schema: table.schema,
+        kind: plan.kind,
+        path: object_path(table, plan.id),
+        bytes: bytes.len() as u64,
+        rows: plan.order.len() as u64,
+        partition: plan.partition,
+        sort_key: bounds.into_iter().map(|bounds| SortKeyRange { min: bounds.min(), max: bounds.max() }).collect(),
+        streams: coverage.finish(),
+        checksums: encode::checksums(&bytes),
+    };
+    Ok(EncodedPart { part, bytes })
+}
+
+fn column_index(table: &Table, id: catalog::ColumnId) -> usize {
+    table.columns.iter().position(|column| column.id == id).expect("ORDER BY names columns of its own table")
+}
+
+/// Which offsets of which streams a part's rows have.
+#[derive(Default)]
+struct Coverage(BTreeMap<i64, (i64, i64, u64)>);
+
+impl Coverage {
+    fn include(&mut self, chunk: &RecordBatch) {
+        let column = |name| chunk.column_by_name(name).expect("every part has its hidden columns");
+        let streams = column(STREAM_COLUMN).as_primitive::<Int64Type>();
+        let offsets = column(OFFSET_COLUMN).as_primitive::<Int64Type>();
+        for (stream, offset) in streams.values().iter().zip(offsets.values()) {
+            let (first, last, rows) = self.0.entry(*stream).or_insert((*offset, *offset, 0));
+            *first = (*first).min(*offset);
+            *last = (*last).max(*offset);
+            *rows += 1;
+        }
+    }
+
+    fn finish(self) -> Vec<PartStream> {
+        let of = |(stream, (first, last, rows)): (i64, (i64, i64, u64))| PartStream {
+            stream: StreamId(stream as u64),
+            range: OffsetRange::new(Offset(first as u64), Offset(last as u64 + 1)),
+            rows,
+        };
+        self.0.into_iter().map(of).collect()
+    }
+}

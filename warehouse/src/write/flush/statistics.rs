@@ -1,0 +1,192 @@
+//! Bounds of a sort-key column over a part, small enough for the catalog.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::kernels::aggregate;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use catalog::{DecimalText, Scalar};
+
+/// Longer texts are shortened to this many bytes, the lower bound downwards and the upper one upwards.
+const TEXT_BYTES_MAX: usize = 64;
+
+/// The value of `array` at `row`.
+pub fn scalar_at(array: &ArrayRef, row: usize) -> Scalar {
+    if array.is_null(row) {
+        return Scalar::Null;
+    }
+    match array.data_type() {
+        DataType::Boolean => Scalar::Bool(array.as_boolean().value(row)),
+        DataType::Int32 => Scalar::Int(i64::from(array.as_primitive::<Int32Type>().value(row))),
+        DataType::Int64 => Scalar::Int(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => Scalar::Float(f64::from(array.as_primitive::<Float32Type>().value(row))),
+        DataType::Float64 => Scalar::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(_, scale) => {
+            Scalar::Decimal(DecimalText(array.as_primitive::<Decimal128Type>().value(row)), *scale)
+        }
+        DataType::Date32 => Scalar::Date(array.as_primitive::<Date32Type>().value(row)),
+        DataType::Timestamp(..) => Scalar::Micros(array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        DataType::Utf8 => Scalar::Text(array.as_string::<i32>().value(row).to_owned()),
+        other => unreachable!("no column is stored as {other}"),
+    }
+}
+
+fn least(array: &ArrayRef) -> Option<Scalar> {
+    extreme(array, Side::Least)
+}
+
+fn greatest(array: &ArrayRef) -> Option<Scalar> {
+    extreme(array, Side::Greatest)
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Least,
+    Greatest,
+}
+
+/// The least or greatest value that is not NULL.
+fn extreme(array: &ArrayRef, side: Side) -> Option<Scalar> {
+    macro_rules! numbers {
+        ($kind:ty) => {{
+            let values = array.as_primitive::<$kind>();
+            match side {
+                Side::Least => aggregate::min(values),
+                Side::Greatest => aggregate::max(values),
+            }
+        }};
+    }
+    match array.data_type() {
+        DataType::Boolean => {
+            let values = array.as_boolean();
+            let value = match side {
+                Side::Least => aggregate::min_boolean(values),
+                Side::Greatest => aggregate::max_boolean(values),
+            };
+            value.map(Scalar::Bool)
+        }
+        DataType::Int32 => numbers!(Int32Type).map(|value| Scalar::Int(i64::from(value))),
+        DataType::Int64 => numbers!(Int64Type).map(Scalar::Int),
+        DataType::Float32 => numbers!(Float32Type).map(|value| Scalar::Float(f64::from(value))),
+        DataType::Float64 => numbers!(Float64Type).map(Scalar::Float),
+        DataType::Decimal128(_, scale) => {
+            numbers!(Decimal128Type).map(|value| Scalar::Decimal(DecimalText(value), *scale))
+        }
+        DataType::Date32 => numbers!(Date32Type).map(Scalar::Date),
+        DataType::Timestamp(..) => numbers!(TimestampMicrosecondType).map(Scalar::Micros),
+        DataType::Utf8 => {
+            let values = array.as_string::<i32>();
+            let value = match side {
+                Side::Least => aggregate::min_string(values),
+                Side::Greatest => aggregate::max_string(values),
+            };
+            value.map(|value| Scalar::Text(value.to_owned()))
+        }
+        other => unreachable!("no column is stored as {other}"),
+    }
+}
+
+/// Bounds over the chunks seen so far.
+#[derive(Debug, Default)]
+pub struct Bounds {
+    least: Option<Scalar>,
+    greatest: Option<Scalar>,
+    nulls: bool,
+}
+
+impl Bounds {
+    /// Widens the bounds by the values of `array`.
+    pub fn include(&mut self, array: &ArrayRef) {
+        self.nulls |= array.null_count() > 0;
+        if let Some(value) = least(array)
+            && self.least.as_ref().is_none_or(|least| value.order(least).is_lt())
+        {
+            self.least = Some(value);
+        }
+        if let Some(value) = greatest(array)
+            && self.greatest.as_ref().is_none_or(|greatest| value.order(greatest).is_gt())
+        {
+            self.greatest = Some(value);
+        }
+    }
+
+    /// The lower bound, inclusive: NULL sorts first.
+    pub fn min(&self) -> Scalar {
+        match &self.least {
+            Some(value) if !self.nulls => lowered(value),
+            _ => Scalar::Null,
+        }
+    }
+
+    /// The upper bound, inclusive; `None` where there is none that can be written down.
+    pub fn max(&self) -> Option<Scalar> {
+        match &self.greatest {
+            Some(value) => raised(value),
+            None => Some(Scalar::Null),
+        }
+    }
+}
+
+fn lowered(value: &Scalar) -> Scalar {
+    match value {
+        // NULL is below everything, and JSON cannot write infinities.
+        Scalar::Float(number) if !number.is_finite() => Scalar::Null,
+        Scalar::Text(text) => Scalar::Text(shortened(text).to_owned()),
+        other => other.clone(),
+    }
+}
+
+fn raised(value: &Scalar) -> Option<Scalar> {
+    match value {
+        Scalar::Float(number) if !number.is_finite() => None,
+        Scalar::Text(text) if text.len() > TEXT_BYTES_MAX => {
+            // Raising the last character that has a successor makes a text above every one with this beginning.
+            let mut kept: Vec<char> = shortened(text).chars().collect();
+            while let Some(last) = kept.pop() {
+                if let Some(next) = char::from_u32(last as u32 + 1) {
+                    kept.push(next);
+                    return Some(Scalar::Text(kept.into_iter().collect()));
+                }
+            }
+            None
+        }
+        other => Some(other.clone()),
+    }
+}
+
+/// The first [`TEXT_BYTES_MAX`] bytes, or as many as end with a whole character.
+fn shortened(text: &str) -> &str {
+    let end = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Float64Array, StringArray};
+
+    use super::*;
+
+    fn bounds_of(array: ArrayRef) -> Bounds {
+        let mut bounds = Bounds::default();
+        bounds.include(&array);
+        bounds
+    }
+
+    #[test]
+    fn shortened_text_bounds_still_enclose_the_text() {
+        let long = "z\u{10ffff}".repeat(40);
+        let bounds = bounds_of(Arc::new(StringArray::from(vec![long.as_str()])));
+        let value = Scalar::Text(long);
+        assert!(bounds.min().order(&value).is_le());
+        assert!(bounds.max().unwrap().order(&value).is_ge());
+    }
+
+    #[test]
+    fn nulls_are_below_and_infinities_are_unbounded() {
+        let bounds = bounds_of(Arc::new(Float64Array::from(vec![None, Some(f64::INFINITY)])));
+        assert_eq!(bounds.min(), Scalar::Null);
+        assert_eq!(bounds.max(), None);
+    }
+}

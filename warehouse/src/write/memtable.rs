@@ -1,0 +1,283 @@
+//! The memtable of one task: batches of its streams, from the committed offset to the end of what is logged.
+//!
+//! Four cursors a stream, all offsets, and their order never changes:
+//!
+//! ```text
+//!   retained <= committed <= frozen <= logged
+//!      |  retired     |  being    |  mutable |
+//!      |  soon        |  flushed  |          |
+//! ```
+//!
+//! Readers see `[C(s), logged)` for any C(s) not below `retained`. If the process dies here, the WAL replays what lies
+//! between `committed` and `logged`, or the next owner fetches it again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use catalog::{Epoch, Offset, OffsetRange, StreamId};
+use vfs::Moment;
+use wal::WalPosition;
+
+use super::batch::Batch;
+use super::memory::Charge;
+
+/// A logged batch in memory. Its charge lives as long as anybody holds it: the memtable, a flush, or a pin.
+#[derive(Debug)]
+pub struct Held {
+    /// The batch.
+    pub batch: Batch,
+    /// Where the WAL has it.
+    pub position: WalPosition,
+    /// Its bytes, counted in the process's memory limit.
+    pub charge: Charge,
+}
+
+#[derive(Debug)]
+struct StreamRows {
+    epoch: Epoch,
+    retained: Offset,
+    committed: Offset,
+    frozen: Offset,
+    logged: Offset,
+    batches: VecDeque<Arc<Held>>,
+}
+
+impl StreamRows {
+    fn check(&self) {
+        assert!(
+            self.retained <= self.committed && self.committed <= self.frozen && self.frozen <= self.logged,
+            "I3: cursors out of order: {} <= {} <= {} <= {}",
+            self.retained,
+            self.committed,
+            self.frozen,
+            self.logged
+        );
+    }
+
+    fn between(&self, range: OffsetRange) -> impl Iterator<Item = &Arc<Held>> {
+        self.batches.iter().filter(move |held| held.batch.range.start < range.end && held.batch.range.end > range.start)
+    }
+}
+
+/// A stream's cursors, for reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursors {
+    /// The epoch that it is held under.
+    pub epoch: Epoch,
+    /// The offset up to which it is committed.
+    pub committed: Offset,
+    /// The end of what is logged, and so visible.
+    pub logged: Offset,
+}
+
+/// What a flush takes: the batches of `[committed, frozen)` of each stream.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// The streams that have something, each with the epoch that it is held under.
+    pub streams: BTreeMap<StreamId, FrozenStream>,
+}
+
+/// One stream of a [`Frozen`].
+#[derive(Clone, Debug)]
+pub struct FrozenStream {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// From its committed offset to its frozen one.
+    pub range: OffsetRange,
+    /// Its batches, contiguous over `range`.
+    pub batches: Vec<Arc<Held>>,
+}
+
+/// How a reader's request for `[committed, …)` of a stream ends.
+#[derive(Debug)]
+pub enum Pinned {
+    /// The rows, and where they end.
+    Rows {
+        /// E(s).
+        end: Offset,
+        /// The batches that cover `[C(s), E(s))`.
+        batches: Vec<Arc<Held>>,
+    },
+    /// It cannot be served from here: another epoch, or no longer reaching back so far.
+    PlanAgain,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    streams: BTreeMap<StreamId, StreamRows>,
+    mutable_bytes: u64,
+    mutable_since: Option<Moment>,
+    retiring: VecDeque<(Moment, StreamId, Offset)>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Memtable {
+    inner: Mutex<Inner>,
+}
+
+impl Memtable {
+    /// An empty one.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to hold `stream` under `epoch`, with nothing beyond `committed`.
+    pub fn open(&self, stream: StreamId, epoch: Epoch, committed: Offset) {
+        let mut inner = self.lock();
+        inner.drop_stream(stream);
+        let rows = StreamRows {
+            epoch,
+            retained: committed,
+            committed,
+            frozen: committed,
+            logged: committed,
+            batches: VecDeque::new(),
+        };
+        inner.streams.insert(stream, rows);
+    }
+
+    /// Drops all rows of `stream`: it is fenced, or closed. Pins keep theirs.
+    pub fn close(&self, stream: StreamId) {
+        self.lock().drop_stream(stream);
+    }
+
+    /// Publishes a logged batch to readers. A batch of a stream, or of an epoch, that is no longer held is dropped: its
+    /// rows belong to the next owner.
+    ///
+    /// # Panics
+    /// If the batch does not begin where the stream ends (I3).
+    pub fn publish(&self, epoch: Epoch, held: Held, now: Moment) -> bool {
+        let mut inner = self.lock();
+        let bytes = held.charge.bytes();
+        let Some(rows) = inner.streams.get_mut(&held.batch.stream).filter(|rows| rows.epoch == epoch) else {
+            return false;
+        };
+        assert_eq!(held.batch.range.start, rows.logged, "I3: stream {} has a hole", held.batch.stream);
+        rows.logged = held.batch.range.end;
+        rows.batches.push_back(Arc::new(held));
+        rows.check();
+        inner.mutable_bytes += bytes;
+        inner.mutable_since.get_or_insert(now);
+        true
+    }
+
+    /// Bytes not yet frozen, and since when the first of them has been here.
+    pub fn mutable(&self) -> (u64, Option<Moment>) {
+        let inner = self.lock();
+        (inner.mutable_bytes, inner.mutable_since)
+    }
+
+    /// Freezes all that is logged. `None` if nothing is.
+    ///
+    /// # Panics
+    /// If an earlier freeze was neither committed nor thawed: commits of one task are in order.
+    pub fn freeze(&self) -> Option<Frozen> {
+        let mut inner = self.lock();
+        inner.mutable_bytes = 0;
+        inner.mutable_since = None;
+        let mut streams = BTreeMap::new();
+        for (stream, rows) in &mut inner.streams {
+            assert_eq!(rows.frozen, rows.committed, "stream {stream} is being flushed already");
+            rows.frozen = rows.logged;
+            let range = OffsetRange::new(rows.committed, rows.frozen);
+            if !range.is_empty() {
+                let batches = rows.between(range).cloned().collect();
+                streams.insert(*stream, FrozenStream { epoch: rows.epoch, range, batches });
+            }
+        }
+        (!streams.is_empty()).then_some(Frozen { streams })
+    }
+
+    /// Moves the committed offsets to `frozen`'s ends; returns the WAL position that each stream needs no longer. The rows
+    /// stay until [`Memtable::retire`] after `retire_at`, for readers whose version is older than the commit.
+    pub fn committed(&self, frozen: &Frozen, retire_at: Moment) -> Vec<(StreamId, WalPosition)> {
+        let mut inner = self.lock();
+        let mut released = Vec::new();
+        for (stream, taken) in &frozen.streams {
+            let Some(rows) = inner.streams.get_mut(stream).filter(|rows| rows.epoch == taken.epoch) else { continue };
+            assert_eq!(rows.committed, taken.range.start, "I3: stream {stream} was committed out of order");
+            rows.committed = taken.range.end;
+            rows.check();
+            if let Some(last) = taken.batches.last() {
+                released.push((*stream, last.position));
+            }
+            inner.retiring.push_back((retire_at, *stream, taken.range.end));
+        }
+        released
+    }
+
+    /// Takes back a freeze whose commit did not happen, so that the next freeze takes the rows again.
+    pub fn thaw(&self, now: Moment) {
+        let mut inner = self.lock();
+        let mut bytes = 0;
+        for rows in inner.streams.values_mut() {
+            let again = OffsetRange::new(rows.committed, rows.frozen);
+            bytes += rows.between(again).map(|held| held.charge.bytes()).sum::<u64>();
+            rows.frozen = rows.committed;
+        }
+        inner.mutable_bytes += bytes;
+        if bytes > 0 {
+            inner.mutable_since.get_or_insert(now);
+        }
+    }
+
+    /// Drops committed rows whose time has come, or all of them if `pressed`: a reader that still needs them plans again.
+    pub fn retire(&self, now: Moment, pressed: bool) {
+        let mut inner = self.lock();
+        while let Some((due, stream, through)) = inner.retiring.front().copied() {
+            if due > now && !pressed {
+                break;
+            }
+            inner.retiring.pop_front();
+            let Some(rows) = inner.streams.get_mut(&stream) else { continue };
+            let through = through.min(rows.committed);
+            while rows.batches.front().is_some_and(|held| held.batch.range.end <= through) {
+                rows.batches.pop_front();
+            }
+            rows.retained = rows.retained.max(through);
+            rows.check();
+        }
+    }
+
+    /// When the next rows may be retired.
+    pub fn next_retirement(&self) -> Option<Moment> {
+        self.lock().retiring.front().map(|(due, _, _)| *due)
+    }
+
+    /// The rows of `stream` from `committed` on, if it is held under `epoch` and reaches back so far.
+    pub fn pin(&self, stream: StreamId, epoch: Epoch, committed: Offset) -> Pinned {
+        let inner = self.lock();
+        match inner.streams.get(&stream) {
+            Some(rows) if rows.epoch == epoch && rows.retained <= committed && committed <= rows.logged => {
+                let range = OffsetRange::new(committed, rows.logged);
+                Pinned::Rows { end: rows.logged, batches: rows.between(range).cloned().collect() }
+            }
+            _ => Pinned::PlanAgain,
+        }
+    }
+
+    /// The cursors of every stream held.
+    pub fn cursors(&self) -> BTreeMap<StreamId, Cursors> {
+        let of = |rows: &StreamRows| Cursors { epoch: rows.epoch, committed: rows.committed, logged: rows.logged };
+        self.lock().streams.iter().map(|(stream, rows)| (*stream, of(rows))).collect()
+    }
+}
+
+impl Inner {
+    fn drop_stream(&mut self, stream: StreamId) {
+        let Some(rows) = self.streams.remove(&stream) else { return };
+        let mutable = OffsetRange::new(rows.frozen, rows.logged);
+        let bytes: u64 = rows.between(mutable).map(|held| held.charge.bytes()).sum();
+        self.mutable_bytes -= bytes;
+        self.retiring.retain(|(_, retiring, _)| *retiring != stream);
+    }
+}
+
+/// How long committed rows stay for readers that planned before the commit.
+pub const RETIRE_AFTER: Duration = Duration::from_secs(10);

@@ -1,0 +1,23 @@
+//! The write side: the way of a record, up to the commit.
+//!
+//! `source -> decode -> (WAL) -> memtable -> flush -> commit`, one direction. [`intake`] does the first three steps,
+//! [`task`] the rest; [`worker`] holds a process's tasks. Three signals travel back: back-pressure ([`memory`]), "safe to
+//! truncate" (`Wal::release`), and "you are fenced".
+
+pub mod batch;
+pub mod commit;
+pub mod decode;
+pub mod failpoint;
+pub mod flush;
+pub mod flush_policy;
+mod intake;
+pub mod local;
+pub mod memory;
+pub mod memtable;
+pub mod messages;
+pub mod pins;
+pub mod recovery;
+pub mod source;
+pub mod sweeper;
+mod task;
+pub mod worker;

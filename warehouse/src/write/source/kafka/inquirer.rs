@@ -1,0 +1,134 @@
+//! One client that asks a cluster about a topic and reads nothing. Every call blocks, up to a few seconds: callers run it
+//! off the async runtime.
+
+use std::fmt;
+use std::time::Duration;
+
+use catalog::{KafkaSource, Offset, StartPosition};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::Offset as KafkaOffset;
+
+use super::client::OurClient;
+use super::errors::{Place, refused_settings};
+use super::properties::{place, question_config, without_secrets};
+use super::raw::describe_topic;
+use crate::write::source::{SourceError, TopicView};
+
+/// A question is answered within this, or fails.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Client events looked at after a failure, for the reason.
+const EVENTS_MAX: usize = 64;
+
+/// A client of one cluster.
+pub(super) struct Inquirer {
+    consumer: BaseConsumer<OurClient>,
+}
+
+impl Inquirer {
+    /// Makes the client; connects in the background.
+    ///
+    /// # Errors
+    /// If the settings are refused.
+    pub(super) fn new(kafka: &KafkaSource) -> Result<Self, SourceError> {
+        let consumer = question_config(kafka)?
+            .create_with_context(OurClient::default())
+            .map_err(|error| refused_settings(&place(kafka), &without_secrets(kafka, &error.to_string())))?;
+        Ok(Self { consumer })
+    }
+
+    /// The topic's incarnation and partitions.
+    ///
+    /// # Errors
+    /// If it does not exist, or nobody answers.
+    pub(super) fn topic(&self, place: &Place) -> Result<TopicView, SourceError> {
+        self.begin();
+        let described = describe_topic(&self.consumer, &place.topic, ANSWER_WITHIN)
+            .map_err(|code| self.failed(place, "describing the topic", code))?;
+        Ok(TopicView { incarnation: described.id, partitions: described.partitions })
+    }
+
+    /// The first offset and the offset after the last one.
+    ///
+    /// # Errors
+    /// If the topic or the partition does not exist, or nobody answers.
+    pub(super) fn watermarks(&self, place: &Place, partition: i32) -> Result<(Offset, Offset), SourceError> {
+        self.begin();
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(&place.topic, partition, ANSWER_WITHIN)
+            .map_err(|error| self.failed(place, &format!("asking for the offsets of partition {partition}"), code(&error)))?;
+        let offset = |offset: i64| Offset(u64::try_from(offset).unwrap_or(0));
+        Ok((offset(low), offset(high)))
+    }
+
+    /// The absolute offset of `start` in one partition.
+    ///
+    /// # Errors
+    /// As [`Self::watermarks`], and if an offset is asked for that does not exist.
+    pub(super) fn resolve(&self, place: &Place, partition: i32, start: &StartPosition) -> Result<Offset, SourceError> {
+        let (low, high) = self.watermarks(place, partition)?;
+        match start {
+            StartPosition::Earliest => Ok(low),
+            StartPosition::Latest => Ok(high),
+            StartPosition::Offset(offset) if (low.0..=high.0).contains(offset) => Ok(Offset(*offset)),
+            StartPosition::Offset(offset) => Err(SourceError::Fatal {
+                cause: format!(
+                    "offset {offset} of partition {partition} of topic {:?} at {} does not exist: it has {low} up to {high}",
+                    place.topic, place.brokers
+                ),
+                next_step: "start at one of these, or at 'earliest' or 'latest'".to_owned(),
+            }),
+            StartPosition::TimestampMillis(millis) => {
+                Ok(self.offset_at(place, partition, *millis)?.unwrap_or(high).max(low))
+            }
+        }
+    }
+
+    /// The first offset whose record is not older than `millis`, if there is one.
+    fn offset_at(&self, place: &Place, partition: i32, millis: i64) -> Result<Option<Offset>, SourceError> {
+        let question = format!("looking for a time in partition {partition}");
+        let failed = |error: &KafkaError| self.failed(place, &question, code(error));
+        let mut times = TopicPartitionList::new();
+        times
+            .add_partition_offset(&place.topic, partition, KafkaOffset::Offset(millis.max(0)))
+            .map_err(|error| failed(&error))?;
+        let offsets = self.consumer.offsets_for_times(times, ANSWER_WITHIN).map_err(|error| failed(&error))?;
+        let elements = offsets.elements();
+        let Some(found) = elements.first() else { return Ok(None) };
+        found.error().map_err(|error| failed(&error))?;
+        Ok(match found.offset() {
+            KafkaOffset::Offset(offset) => u64::try_from(offset).ok().map(Offset),
+            _ => None,
+        })
+    }
+
+    /// Forgets the reasons of earlier failures.
+    fn begin(&self) {
+        self.listen();
+        self.consumer.client().context().take_last_error();
+    }
+
+    fn failed(&self, place: &Place, question: &str, code: RDKafkaErrorCode) -> SourceError {
+        self.listen();
+        place.judge_question(question, code, self.consumer.client().context().take_last_error())
+    }
+
+    /// Lets the client say what it has to say.
+    fn listen(&self) {
+        for _ in 0..EVENTS_MAX {
+            drop(self.consumer.poll(Duration::ZERO));
+        }
+    }
+}
+
+fn code(error: &KafkaError) -> RDKafkaErrorCode {
+    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+}
+
+impl fmt::Debug for Inquirer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inquirer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,91 @@
+//! The connector of the scripted broker.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::{KafkaSource, Offset, StartPosition};
+use vfs::Clock;
+
+use super::broker::{Log, MemoryBroker};
+use super::source::MemorySource;
+use crate::write::source::{Source, SourceConnector, SourceError, SourceOptions, TopicView};
+
+/// Connects to one [`MemoryBroker`], whatever bootstrap servers are named.
+#[derive(Clone, Debug)]
+pub struct MemoryConnector {
+    broker: MemoryBroker,
+    clock: Arc<dyn Clock>,
+}
+
+impl MemoryConnector {
+    /// The connector of `broker`.
+    pub fn new(broker: MemoryBroker, clock: Arc<dyn Clock>) -> Self {
+        Self { broker, clock }
+    }
+
+    fn ask<T>(
+        &self, kafka: &KafkaSource, partition: i32, question: impl FnOnce(&Log) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let state = self.broker.lock();
+        if !state.is_reachable {
+            return Err(unreachable(kafka));
+        }
+        let topic = state.topics.get(&kafka.topic).ok_or_else(|| missing(kafka))?;
+        let log = topic.partitions.get(&partition).ok_or_else(|| SourceError::Fatal {
+            cause: format!("topic {:?} at {} has no partition {partition}", kafka.topic, kafka.brokers),
+            next_step: "look at the topic's partitions".to_owned(),
+        })?;
+        question(log)
+    }
+}
+
+pub(super) fn unreachable(kafka: &KafkaSource) -> SourceError {
+    SourceError::Unreachable { brokers: kafka.brokers.clone(), cause: "the script says so".to_owned() }
+}
+
+fn missing(kafka: &KafkaSource) -> SourceError {
+    SourceError::TopicMissing { topic: kafka.topic.clone(), brokers: kafka.brokers.clone() }
+}
+
+#[async_trait]
+impl SourceConnector for MemoryConnector {
+    async fn open(&self, kafka: &KafkaSource, options: SourceOptions) -> Result<Box<dyn Source>, SourceError> {
+        Ok(Box::new(MemorySource::new(self.broker.clone(), Arc::clone(&self.clock), kafka.clone(), options)))
+    }
+
+    async fn topic(&self, kafka: &KafkaSource) -> Result<TopicView, SourceError> {
+        let state = self.broker.lock();
+        if !state.is_reachable {
+            return Err(unreachable(kafka));
+        }
+        let topic = state.topics.get(&kafka.topic).ok_or_else(|| missing(kafka))?;
+        Ok(TopicView {
+            incarnation: topic.incarnation.clone(),
+            partitions: topic.partitions.keys().copied().collect(),
+        })
+    }
+
+    async fn resolve(&self, kafka: &KafkaSource, partition: i32, start: &StartPosition) -> Result<Offset, SourceError> {
+        self.ask(kafka, partition, |log| match start {
+            StartPosition::Earliest => Ok(Offset(log.low)),
+            StartPosition::Latest => Ok(Offset(log.high)),
+            StartPosition::Offset(offset) if (log.low..=log.high).contains(offset) => Ok(Offset(*offset)),
+            StartPosition::Offset(offset) => Err(SourceError::Fatal {
+                cause: format!(
+                    "offset {offset} of partition {partition} of topic {:?} at {} does not exist: it has {} up to {}",
+                    kafka.topic, kafka.brokers, log.low, log.high
+                ),
+                next_step: "start at one of these, or at 'earliest' or 'latest'".to_owned(),
+            }),
+            StartPosition::TimestampMillis(millis) => {
+                let is_late_enough = |at: Option<i64>| at.is_some_and(|at| at >= *millis);
+                let found = log.records.iter().find(|(_, record)| is_late_enough(record.timestamp_ms));
+                Ok(Offset(found.map_or(log.high, |(offset, _)| *offset)))
+            }
+        })
+    }
+
+    async fn watermarks(&self, kafka: &KafkaSource, partition: i32) -> Result<(Offset, Offset), SourceError> {
+        self.ask(kafka, partition, |log| Ok((Offset(log.low), Offset(log.high))))
+    }
+}
