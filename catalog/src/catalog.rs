@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use vfs::World;
 
+use futures::FutureExt;
+
 use crate::keys::{self, Nonce, database::DatabaseRecord, format::FormatRecord};
 use crate::snapshot::SnapshotCache;
 use crate::store::{KvStore, KvTransaction, Stamp};
-use crate::transaction::{Attempt, Failure};
+use crate::transaction::Failure;
 use crate::{CatalogError, Version};
 
 /// The database that is there from the start.
@@ -44,8 +46,11 @@ impl Catalog {
         let inner = Inner { store, world, era: FIRST_ERA, snapshots: SnapshotCache::default() };
         let mut catalog = Self { inner: Arc::new(inner) };
         let nonce = catalog.nonce();
-        let open = async |transaction: &mut dyn KvTransaction, _: Attempt| read_or_create(transaction, nonce).await;
-        let (record, _) = catalog.settled("opening the catalog", open).await?;
+        let record = catalog
+            .settled("opening the catalog", |transaction| {
+                async move { read_or_create(transaction, nonce).await }.boxed()
+            })
+            .await?;
         Arc::get_mut(&mut catalog.inner).expect("nobody else has it yet").era = record.era;
         Ok(catalog)
     }

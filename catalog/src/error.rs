@@ -55,7 +55,9 @@ pub enum CatalogError {
         cause: String,
     },
     /// A record was written by a newer program.
-    #[error("the catalog's record {key} has format {found}, and this program reads formats up to {newest}: start the newer program")]
+    #[error(
+        "the catalog's record {key} has format {found}, and this program reads formats up to {newest}: start the newer program"
+    )]
     UnsupportedFormat {
         /// The record's key.
         key: String,

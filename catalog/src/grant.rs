@@ -1,9 +1,11 @@
 //! Grants: a stream goes to a worker under a new epoch, by compare-and-set, in a transaction that reads the manager's own
 //! epoch too (PROTOCOL, "Epochs, leases, grants"). From then on no commit under an older epoch succeeds (I2).
 
+use futures::FutureExt;
+
 use crate::keys::{self, log::LogRecord, owner::OwnerRecord};
 use crate::store::KvTransaction;
-use crate::transaction::{Attempt, Failure};
+use crate::transaction::Failure;
 use crate::{
     Catalog, CatalogError, Epoch, GrantOutcome, GrantRequest, Granted, Owner, Stream, StreamId, StreamState, Version,
 };
@@ -25,8 +27,12 @@ impl Catalog {
     /// compared an epoch that is gone: `EpochChanged` is then the truth for all attempts.
     pub async fn grant(&self, request: &GrantRequest) -> Result<GrantOutcome, CatalogError> {
         let nonce = self.nonce();
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| self.attempt_grant(transaction, request, nonce).await;
-        let outcome = match self.settled("granting a stream", body).await? {
+        let outcome = match self
+            .stamped_settled("granting a stream", |transaction| {
+                async move { self.attempt_grant(transaction, request, nonce).await }.boxed()
+            })
+            .await?
+        {
             (Ended::As(outcome), _) => outcome,
             (Ended::Written(record), stamp) => {
                 GrantOutcome::Granted(granted(request.stream, record, self.version(stamp, 0)))

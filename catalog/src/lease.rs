@@ -1,9 +1,11 @@
 //! A manager's lease on a pipeline. Clocks decide when somebody tries, never whether it succeeds (I10): it succeeds if the
 //! lease is still as the asker saw it.
 
-use crate::keys::{self, lease::LeaseRecord};
+use futures::FutureExt;
+
+use crate::keys::{self, Nonce, lease::LeaseRecord};
 use crate::store::{KvTransaction, Read};
-use crate::transaction::Attempt;
+use crate::transaction::Failure;
 use crate::{Catalog, CatalogError, Epoch, Lease, LeaseOutcome, LeaseRequest, PipelineId};
 
 impl Catalog {
@@ -13,37 +15,41 @@ impl Catalog {
     /// earlier attempt of this call is overwritten or can no longer land, and `Changed` is the truth for all attempts.
     pub async fn lease(&self, request: &LeaseRequest) -> Result<LeaseOutcome, CatalogError> {
         let nonce = self.nonce();
-        let key = keys::lease::ser_key(request.pipeline);
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            let pipeline = keys::pipeline::ser_key(request.pipeline);
-            if transaction.get(&pipeline, Read::Serializable).await?.is_none() {
-                return Ok(LeaseOutcome::NoPipeline);
-            }
-            let found = keys::get(transaction, &key, keys::lease::deser_value).await?;
-            match found {
-                Some(found) if found.nonce == nonce => Ok(LeaseOutcome::Held(found.lease)),
-                found => match next(request, found.map(|record| record.lease)) {
-                    LeaseOutcome::Held(lease) => {
-                        let record = LeaseRecord { lease: lease.clone(), nonce };
-                        transaction.set(&key, &keys::lease::ser_value(&record));
-                        Ok(LeaseOutcome::Held(lease))
-                    }
-                    refused => Ok(refused),
-                },
-            }
-        };
-        self.settled("taking a lease", body).await.map(|(outcome, _)| outcome)
+        self.settled("taking a lease", |transaction| attempt(transaction, request, nonce).boxed()).await
     }
 
     /// The lease as it stands.
     pub async fn read_lease(&self, pipeline: PipelineId) -> Result<Option<Lease>, CatalogError> {
-        let key = keys::lease::ser_key(pipeline);
-        let body = async |transaction: &mut dyn KvTransaction| {
-            keys::get(transaction, &key, keys::lease::deser_value).await
-        };
-        let (found, _) = self.once("reading a lease", body).await?;
+        let key = &keys::lease::ser_key(pipeline);
+        let found = self
+            .once("reading a lease", |transaction| {
+                async move { keys::get(transaction, key, keys::lease::deser_value).await }.boxed()
+            })
+            .await?;
         Ok(found.map(|record| record.lease))
     }
+}
+
+async fn attempt(
+    transaction: &mut dyn KvTransaction,
+    request: &LeaseRequest,
+    nonce: Nonce,
+) -> Result<LeaseOutcome, Failure> {
+    let pipeline = keys::pipeline::ser_key(request.pipeline);
+    if transaction.get(&pipeline, Read::Serializable).await?.is_none() {
+        return Ok(LeaseOutcome::NoPipeline);
+    }
+    let key = keys::lease::ser_key(request.pipeline);
+    let found = keys::get(transaction, &key, keys::lease::deser_value).await?;
+    if let Some(mine) = found.as_ref().filter(|found| found.nonce == nonce) {
+        return Ok(LeaseOutcome::Held(mine.lease.clone()));
+    }
+    let outcome = next(request, found.map(|record| record.lease));
+    if let LeaseOutcome::Held(lease) = &outcome {
+        let record = LeaseRecord { lease: lease.clone(), nonce };
+        transaction.set(&key, &keys::lease::ser_value(&record));
+    }
+    Ok(outcome)
 }
 
 /// What becomes of the lease that is `found`. Pure.

@@ -6,7 +6,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::{
-    CatalogError, CommitOutcome, CommitRequest, CommitToken, TableId, TableSnapshot, UploadIntent, Version, WriterId,
+    Catalog, CatalogError, CommitOutcome, CommitRequest, CommitToken, TableId, TableSnapshot, UploadIntent, Version,
+    WriterId,
 };
 
 /// How a void ended.
@@ -38,4 +39,23 @@ pub trait CatalogService: Send + Sync + fmt::Debug {
 
     /// The table as of all commits answered before this call.
     async fn snapshot(&self, table: TableId) -> Result<TableSnapshot, CatalogError>;
+}
+
+#[async_trait]
+impl CatalogService for Catalog {
+    async fn stage(&self, intents: &[UploadIntent]) -> Result<(), CatalogError> {
+        self.stage_settled(intents).await
+    }
+
+    async fn commit(&self, request: &CommitRequest) -> Result<CommitOutcome, CatalogError> {
+        self.commit_once(request).await
+    }
+
+    async fn void(&self, writer: WriterId, token: CommitToken) -> Result<VoidOutcome, CatalogError> {
+        self.void_settled(writer, token).await
+    }
+
+    async fn snapshot(&self, table: TableId) -> Result<TableSnapshot, CatalogError> {
+        self.snapshot_at_head(table).await
+    }
 }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use crate::ddl::{self, next_id};
 use crate::keys::{self, checkpoint::CheckpointRecord, counter::Counter, log::LogRecord};
 use crate::store::{KvTransaction, Read, scan};
-use crate::transaction::{Attempt, Failure};
-use crate::{Catalog, CatalogError, Epoch, Offset, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView};
+use crate::transaction::Failure;
+use crate::{
+    Catalog, CatalogError, Epoch, Offset, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView,
+};
 
 impl Catalog {
     /// The stream of that identity, closed or not; opens it at `start` if there is none. One that is there keeps the start
@@ -19,25 +23,37 @@ impl Catalog {
         start: Offset,
         manager: Epoch,
     ) -> Result<Arc<Stream>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            let by_identity = keys::stream_of_identity::ser_key(&identity);
-            if let Some(id) = keys::get(transaction, &by_identity, keys::stream_of_identity::deser_value).await? {
-                return require(transaction, id).await;
-            }
-            let pipeline = ddl::pipeline::require(transaction, identity.pipeline).await?;
-            require_leader(transaction, identity.pipeline, manager).await?;
-            let id = StreamId(next_id(transaction, Counter::Stream).await?);
-            let (identity, table) = (identity.clone(), pipeline.table);
-            let stream = Stream { id, identity, table, start, state: StreamState::Open };
-            transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
-            transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
-            let checkpoint = CheckpointRecord { next: start, table };
-            transaction.set(&keys::checkpoint::ser_key(id), &keys::checkpoint::ser_value(&checkpoint));
-            self.append_to_log(transaction, table, &[keys::log::ser_value(&LogRecord::StreamOpened(stream.clone()))]);
-            Ok(stream)
-        };
-        let (stream, _) = self.settled("opening a stream", body).await?;
+        let identity = &identity;
+        let stream = self
+            .settled("opening a stream", |transaction| {
+                self.attempt_open_stream(transaction, identity, start, manager).boxed()
+            })
+            .await?;
         Ok(Arc::new(stream))
+    }
+
+    async fn attempt_open_stream(
+        &self,
+        transaction: &mut dyn KvTransaction,
+        identity: &StreamIdentity,
+        start: Offset,
+        manager: Epoch,
+    ) -> Result<Stream, Failure> {
+        let by_identity = keys::stream_of_identity::ser_key(identity);
+        if let Some(id) = keys::get(transaction, &by_identity, keys::stream_of_identity::deser_value).await? {
+            return require(transaction, id).await;
+        }
+        let table = ddl::pipeline::require(transaction, identity.pipeline).await?.table;
+        require_leader(transaction, identity.pipeline, manager).await?;
+        let id = StreamId(next_id(transaction, Counter::Stream).await?);
+        let stream = Stream { id, identity: identity.clone(), table, start, state: StreamState::Open };
+        transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
+        transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
+        let checkpoint = CheckpointRecord { next: start, table };
+        transaction.set(&keys::checkpoint::ser_key(id), &keys::checkpoint::ser_value(&checkpoint));
+        let opened = keys::log::ser_value(&LogRecord::StreamOpened(stream.clone()));
+        self.append_to_log(transaction, table, &[opened]);
+        Ok(stream)
     }
 
     /// Closes a stream: nothing will ever be committed to it any more. One that is closed, or gone with its pipeline, is
@@ -45,24 +61,27 @@ impl Catalog {
     ///
     /// `NotLeader` if the manager's epoch is not the newest. Unknown outcome: run again; what is closed stays closed.
     pub async fn close_stream(&self, stream: StreamId, manager: Epoch) -> Result<(), CatalogError> {
-        let key = keys::stream::ser_key(stream);
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            let Some(mut record) = keys::get(transaction, &key, keys::stream::deser_value).await? else {
-                return Ok(());
-            };
-            if record.state == StreamState::Closed {
-                return Ok(());
+        let key = &keys::stream::ser_key(stream);
+        self.settled("closing a stream", |transaction| {
+            async move {
+                let Some(mut record) = keys::get(transaction, key, keys::stream::deser_value).await? else {
+                    return Ok(());
+                };
+                if record.state == StreamState::Closed {
+                    return Ok(());
+                }
+                require_leader(transaction, record.identity.pipeline, manager).await?;
+                record.state = StreamState::Closed;
+                transaction.set(key, &keys::stream::ser_value(&record));
+                // Without an owner no epoch is the newest, and every commit is fenced (I2).
+                transaction.clear(&keys::owner::ser_key(stream));
+                let closed = LogRecord::StreamsClosed(vec![stream]);
+                self.append_to_log(transaction, record.table, &[keys::log::ser_value(&closed)]);
+                Ok(())
             }
-            require_leader(transaction, record.identity.pipeline, manager).await?;
-            record.state = StreamState::Closed;
-            transaction.set(&key, &keys::stream::ser_value(&record));
-            // Without an owner no epoch is the newest, and every commit is fenced (I2).
-            transaction.clear(&keys::owner::ser_key(stream));
-            let closed = LogRecord::StreamsClosed(vec![stream]);
-            self.append_to_log(transaction, record.table, &[keys::log::ser_value(&closed)]);
-            Ok(())
-        };
-        self.settled("closing a stream", body).await.map(|_| ())
+            .boxed()
+        })
+        .await
     }
 
     /// All streams of a pipeline, also the closed ones, by id, as of all commits answered before this call.
@@ -89,8 +108,11 @@ async fn require_leader(
 async fn require(transaction: &mut dyn KvTransaction, id: StreamId) -> Result<Stream, Failure> {
     let key = keys::stream::ser_key(id);
     keys::get(transaction, &key, keys::stream::deser_value).await?.ok_or_else(|| {
-        CatalogError::Damaged { key: keys::show(&key), cause: "the stream's identity is there, and not its record".into() }
-            .into()
+        CatalogError::Damaged {
+            key: keys::show(&key),
+            cause: "the stream's identity is there, and not its record".into(),
+        }
+        .into()
     })
 }
 

@@ -1,12 +1,13 @@
 //! How the catalog runs its transactions, and what becomes of an outcome that nobody knows. Knows no record.
 //!
 //! **I6.** An unknown outcome is never passed off as another one. [`Catalog::once`] answers it; [`Catalog::settled`] runs the
-//! same body again until an attempt has a known end, and remembers meanwhile that an earlier one may have happened. That
-//! is sound because each body given to it reads what it writes, or a nonce beside it: if the earlier attempt landed, the
+//! same body again until an attempt has a known end. That is sound because each body given to it reads what it writes, or a nonce beside it: if the earlier attempt landed, the
 //! later one sees it and answers what the earlier should have; if it is still on its way, the later one either writes
 //! what the earlier has read, so that it can no longer land, or finds that somebody else has.
 
 use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use crate::store::{CausedByStore, KvTransaction, Stamp, StoreError, transact};
 use crate::{Catalog, CatalogError};
@@ -46,21 +47,21 @@ impl CausedByStore for Failure {
     }
 }
 
-/// Which attempt at a write this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// None before it can have happened.
-    First,
-    /// One before it may have happened, or may be about to.
-    AfterUnknown,
-}
-
 impl Catalog {
-    /// Runs `body` until it has a known end: for a read, or for a write whose unknown outcome the caller settles.
-    pub(crate) async fn once<T>(
+    /// Runs `body` until it did or did not happen, or nobody knows: for a read, or for a write that its caller settles.
+    pub(crate) async fn once<'env, T>(
         &self,
         operation: &'static str,
-        body: impl AsyncFnMut(&mut dyn KvTransaction) -> Result<T, Failure>,
+        body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
+    ) -> Result<T, CatalogError> {
+        self.stamped_once(operation, body).await.map(|(done, _)| done)
+    }
+
+    /// [`Catalog::once`], with the stamp of the transaction.
+    pub(crate) async fn stamped_once<'env, T>(
+        &self,
+        operation: &'static str,
+        body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
     ) -> Result<(T, Stamp), CatalogError> {
         let done = transact(self.store(), self.world(), body).await;
         done.map_err(|failure| translate(operation, failure))
@@ -68,22 +69,30 @@ impl Catalog {
 
     /// Runs `body` until an attempt has a known end, and answers that. `MaybeCommitted` remains only where the store keeps
     /// giving no answer; then the same call, made again, settles it.
-    pub(crate) async fn settled<T>(
+    pub(crate) async fn settled<'env, T>(
         &self,
         operation: &'static str,
-        mut body: impl AsyncFnMut(&mut dyn KvTransaction, Attempt) -> Result<T, Failure>,
+        body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
+    ) -> Result<T, CatalogError> {
+        self.stamped_settled(operation, body).await.map(|(done, _)| done)
+    }
+
+    /// [`Catalog::settled`], with the stamp of the transaction that ended it.
+    pub(crate) async fn stamped_settled<'env, T>(
+        &self,
+        operation: &'static str,
+        mut body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
     ) -> Result<(T, Stamp), CatalogError> {
-        let mut attempt = Attempt::First;
+        let mut unknown = None;
         let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
-            let run = async |transaction: &mut dyn KvTransaction| body(transaction, attempt).await;
-            match transact(self.store(), self.world(), run).await {
+            match transact(self.store(), self.world(), &mut body).await {
                 Err(Failure::Store(error)) if error.is_maybe_committed() => {
                     tracing::warn!(operation, %error, "looking whether it happened");
-                    attempt = Attempt::AfterUnknown;
+                    unknown = Some(error.to_string());
                 }
                 // "It did not happen" is true of this attempt only, and must not hide the one before.
-                Err(Failure::Store(error)) if attempt == Attempt::AfterUnknown => {
+                Err(Failure::Store(error)) if unknown.is_some() => {
                     return Err(CatalogError::MaybeCommitted { operation, cause: error.to_string() });
                 }
                 done => return done.map_err(|failure| translate(operation, failure)),
@@ -91,12 +100,13 @@ impl Catalog {
             self.world().clock.sleep(pause).await;
             pause *= 2;
         }
-        Err(CatalogError::MaybeCommitted { operation, cause: format!("the store gave no answer to {ATTEMPTS} attempts") })
+        let cause = unknown.expect("every pass that came here had no answer");
+        Err(CatalogError::MaybeCommitted { operation, cause })
     }
 }
 
 /// What the caller of the catalog is to know of the store's error.
-fn translate(operation: &'static str, failure: Failure) -> CatalogError {
+pub(crate) fn translate(operation: &'static str, failure: Failure) -> CatalogError {
     let error = match failure {
         Failure::Catalog(error) => return error,
         Failure::Store(error) => error,
@@ -105,9 +115,7 @@ fn translate(operation: &'static str, failure: Failure) -> CatalogError {
         StoreError::MaybeCommitted { cause } => CatalogError::MaybeCommitted { operation, cause },
         StoreError::Closed { .. } => CatalogError::Closed,
         StoreError::Damaged { place, detail } => CatalogError::Damaged { key: place, cause: detail },
-        StoreError::TooLarge { .. } => {
-            CatalogError::invalid(format!("{operation}: {error}"))
-        }
+        StoreError::TooLarge { .. } => CatalogError::invalid(format!("{operation}: {error}")),
         StoreError::Misuse { .. } => CatalogError::invalid(format!("{operation}: {error}; report this defect")),
         StoreError::Conflict | StoreError::TooOld | StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
             CatalogError::Unavailable { operation, cause: error.to_string() }

@@ -1,8 +1,9 @@
 //! "This commit must never happen": the other way to settle an unknown outcome (I6).
 
+use futures::FutureExt;
+
 use crate::keys;
-use crate::store::{KvTransaction, Read};
-use crate::transaction::Attempt;
+use crate::store::Read;
 use crate::{Catalog, CatalogError, CommitToken, VoidOutcome, WriterId};
 
 impl Catalog {
@@ -12,19 +13,23 @@ impl Catalog {
     /// Unknown outcome: run again. A void that is there already, mine or of an earlier attempt, says the same; and an
     /// attempt that is still on its way has read the slot, so that it cannot land after the commit has.
     pub(crate) async fn void_settled(&self, writer: WriterId, token: CommitToken) -> Result<VoidOutcome, CatalogError> {
-        let slot = keys::token::ser_key(writer);
-        let void = keys::void::ser_key(writer, token);
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            match keys::get(transaction, &slot, keys::token::deser_value).await? {
-                Some((version, last)) if last == token => return Ok(VoidOutcome::Committed(version)),
-                _ => {}
-            }
-            if transaction.get(&void, Read::Serializable).await?.is_none() {
-                transaction.set(&void, &keys::void::ser_value());
-            }
-            Ok(VoidOutcome::Voided)
-        };
-        let (outcome, _) = self.settled("voiding a commit", body).await?;
+        let slot = &keys::token::ser_key(writer);
+        let void = &keys::void::ser_key(writer, token);
+        let outcome = self
+            .settled("voiding a commit", |transaction| {
+                async move {
+                    match keys::get(transaction, slot, keys::token::deser_value).await? {
+                        Some((version, last)) if last == token => return Ok(VoidOutcome::Committed(version)),
+                        _ => {}
+                    }
+                    if transaction.get(void, Read::Serializable).await?.is_none() {
+                        transaction.set(void, &keys::void::ser_value());
+                    }
+                    Ok(VoidOutcome::Voided)
+                }
+                .boxed()
+            })
+            .await?;
         tracing::info!(%writer, %token, ?outcome, "voided a commit of unknown outcome");
         Ok(outcome)
     }

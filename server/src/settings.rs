@@ -2,12 +2,15 @@
 //!
 //! Later wins: the defaults, the file of `--config` (TOML), the environment (`MILLRACE__SECTION__KEY`), the flags.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Deserializer};
+
+use crate::sql::seams::SettingRow;
 
 /// A text that must not be shown: it has neither Display nor a telling Debug.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -206,8 +209,12 @@ pub struct Settings {
     pub source: SourceSection,
     /// The sweeper.
     pub sweeper: SweeperSection,
+    /// Where each value that is not a default comes from: `file` or `environment` (flags count as that).
+    #[serde(skip)]
+    origins: BTreeMap<String, String>,
 }
 
+/// Every section and its keys: what a file may say.
 const KEYS: &[(&str, &[&str])] = &[
     ("mysql", &["listen", "root_password", "root_password_file", "connections_max"]),
     ("http", &["listen"]),
@@ -232,10 +239,40 @@ impl Settings {
         };
         let place = file.map_or("the environment".to_owned(), |path| path.display().to_string());
         check_keys(&values, &place)?;
+        let mut origins: BTreeMap<String, String> = keys_of(&values).map(|key| (key, "file".to_owned())).collect();
         let overrides = overlay(&mut values, environment)?;
-        check_keys(&values, &overrides)?;
-        let settings: Self = values.try_into().with_context(|| format!("in {place}"))?;
+        check_keys(&values, &format!("the environment ({})", overrides.keys().cloned().collect::<Vec<_>>().join(", ")))?;
+        origins.extend(overrides.into_values().map(|key| (key, "environment".to_owned())));
+        let mut settings: Self = values.try_into().with_context(|| format!("in {place}"))?;
+        settings.origins = origins;
         settings.validated()
+    }
+
+    /// The settings as `system.settings` shows them; secrets are not shown.
+    pub fn rows(&self) -> Vec<SettingRow> {
+        let bytes = |bytes: Bytes| bytes.0.to_string();
+        let row = |name: &str, value: String, description: &str| SettingRow {
+            name: name.to_owned(),
+            value,
+            origin: self.origins.get(name).cloned().unwrap_or_else(|| "default".to_owned()),
+            description: description.to_owned(),
+        };
+        let secret = if self.mysql.root_password.reveal().is_empty() { "(none)" } else { "(set)" };
+        vec![
+            row("mysql.listen", self.mysql.listen.to_string(), "where MySQL clients connect"),
+            row("mysql.root_password", secret.to_owned(), "root's password"),
+            row("mysql.connections_max", self.mysql.connections_max.to_string(), "most connections at a time"),
+            row("http.listen", self.http.listen.to_string(), "where /healthz, /readyz and /metrics are"),
+            row("memory.ingest_limit", bytes(self.memory.ingest_limit), "past it the sources pause"),
+            row("memory.query_limit", bytes(self.memory.query_limit), "past it queries spill to disk"),
+            row("wal.bytes_max", bytes(self.wal.bytes_max), "past it the sources pause"),
+            row("wal.segment_bytes", bytes(self.wal.segment_bytes), "size of one segment of the write-ahead log"),
+            row("wal.queue_bytes", bytes(self.wal.queue_bytes), "bytes accepted and not yet written"),
+            row("wal.disk_reserve", bytes(self.wal.disk_reserve), "nothing is appended while the disk has less left"),
+            row("source.queue_bytes", bytes(self.source.queue_bytes), "bytes that one task's Kafka client may queue"),
+            row("source.batch_bytes", bytes(self.source.batch_bytes), "most payload bytes of one batch"),
+            row("sweeper.intent_age_seconds", self.sweeper.intent_age_seconds.to_string(), "uploads older than this are swept"),
+        ]
     }
 
     fn validated(mut self) -> anyhow::Result<Self> {
@@ -266,9 +303,20 @@ impl Settings {
     }
 }
 
-/// Lays `MILLRACE__SECTION__KEY=value` over the file's values; returns which variables it used.
-fn overlay(values: &mut toml::Table, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<String> {
-    let mut used = Vec::new();
+fn keys_of(values: &toml::Table) -> impl Iterator<Item = String> {
+    let of = |(section, keys): (&String, &toml::Value)| {
+        let keys = keys.as_table().map(|keys| keys.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let section = section.clone();
+        keys.into_iter().map(move |key| format!("{section}.{key}"))
+    };
+    values.iter().flat_map(of)
+}
+
+/// Lays `MILLRACE__SECTION__KEY=value` over the file's values; returns which variables it used, and for what.
+fn overlay(
+    values: &mut toml::Table, environment: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut used = BTreeMap::new();
     for (name, text) in environment {
         let Some(path) = name.strip_prefix("MILLRACE__") else { continue };
         let Some((section, key)) = path.split_once("__") else {
@@ -280,9 +328,9 @@ fn overlay(values: &mut toml::Table, environment: impl Iterator<Item = (String, 
         let section = values.entry(section.to_ascii_lowercase()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         let section = section.as_table_mut().with_context(|| format!("{name}: that section is not a table"))?;
         section.insert(key.to_ascii_lowercase(), value);
-        used.push(name);
+        used.insert(name.clone(), path.to_ascii_lowercase().replacen("__", ".", 1));
     }
-    Ok(format!("the environment ({})", used.join(", ")))
+    Ok(used)
 }
 
 fn check_keys(values: &toml::Table, place: &str) -> anyhow::Result<()> {

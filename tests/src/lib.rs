@@ -1,1 +1,26 @@
-//! tests
+//! # millrace-tests: what shows that the product works
+//!
+//! The harness of the end-to-end tests: a real broker or librdkafka's mock, the real binary as a process of its own, a SQL
+//! client, and a ledger of what was produced. The checkers know nothing of the code that they check.
+//!
+//! | target | shows |
+//! |---|---|
+//! | `e2e` | the main job on mock and real Kafka: SQL, clients, bad input, queries while data moves |
+//! | `kill` | `kill -9` at random moments and at each step of the path: nothing lost, nothing twice (I1, I3, I4) |
+//! | `tidy` | rules of the house: crate edges, `//!`, file sizes |
+
+// Tests wait for real processes: they need the real clock.
+#![allow(clippy::disallowed_methods)]
+
+mod broker;
+pub mod events;
+mod ledger;
+mod requirement;
+mod server_process;
+mod sql;
+
+pub use broker::{Broker, Producer};
+pub use ledger::{Ledger, Seen, payload_hash};
+pub use requirement::{real_kafka, require};
+pub use server_process::{ServerOptions, ServerProcess};
+pub use sql::Sql;

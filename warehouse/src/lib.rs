@@ -1,12 +1,8 @@
-//! # millrace-warehouse
+//! # millrace-warehouse: the way of a record, and the way back to a query
+//!
+//! [`write`] takes records in and commits them; [`read`] answers queries over what is committed and what is still in
+//! memory. The crate knows neither the clients' sockets nor the MySQL protocol.
 
+pub mod read;
 pub mod schema;
-/// The record's path, up to the commit.
-pub mod write {
-    pub mod batch;
-    pub mod source;
-}
-/// The read side.
-pub mod read {
-    pub mod pin;
-}
+pub mod write;

@@ -13,7 +13,9 @@
 
 use crate::keys::checkpoint::CheckpointRecord;
 use crate::keys::table_fence::TableFenceRecord;
-use crate::{CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fence, Fenced, PartId, StreamAdvance, StreamId, Version};
+use crate::{
+    CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fence, Fenced, PartId, StreamAdvance, StreamId, Version,
+};
 
 /// What a commit reads of the catalog, all in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,12 +78,17 @@ fn refusal(standing: &Standing, request: &CommitRequest) -> Option<CommitOutcome
         return Some(CommitOutcome::Conflict(Conflict::Schema(table.schema)));
     }
     let streams = || request.streams.iter().zip(&standing.streams);
-    let lost: Vec<StreamId> = streams().filter(|(advance, found)| is_lost(advance, found)).map(|(a, _)| a.stream).collect();
+    let lost: Vec<StreamId> =
+        streams().filter(|(advance, found)| is_lost(advance, found)).map(|(a, _)| a.stream).collect();
     if !lost.is_empty() {
         return Some(CommitOutcome::Fenced(Fenced::Streams(lost)));
     }
     let elsewhere = |(advance, found): (&StreamAdvance, &StreamStanding)| {
-        found.checkpoint.map(|it| it.next).filter(|next| *next != advance.range.start).map(|next| (advance.stream, next))
+        found
+            .checkpoint
+            .map(|it| it.next)
+            .filter(|next| *next != advance.range.start)
+            .map(|next| (advance.stream, next))
     };
     let moved: Vec<_> = streams().filter_map(elsewhere).collect();
     if !moved.is_empty() {
@@ -124,7 +131,10 @@ mod tests {
     fn steps(request: &CommitRequest) -> Vec<(Break, CommitOutcome)> {
         let [first, second] = [request.streams[0].stream, request.streams[1].stream];
         vec![
-            (|it| it.slot = Some((Version([7; 16]), sample::request().token)), CommitOutcome::Committed(Version([7; 16]))),
+            (
+                |it| it.slot = Some((Version([7; 16]), sample::request().token)),
+                CommitOutcome::Committed(Version([7; 16])),
+            ),
             (|it| it.voided = true, CommitOutcome::Fenced(Fenced::Void)),
             (|it| it.table = None, CommitOutcome::Fenced(Fenced::Table)),
             (|it| it.table.as_mut().unwrap().fence.0 += 1, CommitOutcome::Fenced(Fenced::Table)),

@@ -54,7 +54,10 @@ fn check_advance(advance: &StreamAdvance) -> Result<(), String> {
         return Err(format!("stream {stream} is advanced over {range}, which holds no offset"));
     }
     if accounted(ledger) != u128::from(range.offsets()) {
-        return Err(format!("stream {stream} is advanced over {range}, and its ledger accounts for {} offsets", accounted(ledger)));
+        return Err(format!(
+            "stream {stream} is advanced over {range}, and its ledger accounts for {} offsets",
+            accounted(ledger)
+        ));
     }
     let mut lost = Ledger::default();
     let mut after = range.start;

@@ -16,6 +16,8 @@ mod chunks;
 #[cfg(test)]
 pub(crate) mod sample;
 
+use futures::FutureExt;
+
 use crate::keys::checkpoint::CheckpointRecord;
 use crate::keys::{self};
 use crate::store::{KvTransaction, Read};
@@ -38,12 +40,17 @@ impl Catalog {
     /// One attempt. A conflict of transactions is none of the writer's business and is run again here; a missing answer is
     /// `MaybeCommitted`, and is settled by sending the identical request again, or a void.
     pub(crate) async fn commit_once(&self, request: &CommitRequest) -> Result<CommitOutcome, CatalogError> {
-        let wrong = |fault| CatalogError::invalid(format!("the commit {} of {}: {fault}", request.token, request.writer));
+        let wrong =
+            |fault| CatalogError::invalid(format!("the commit {} of {}: {fault}", request.token, request.writer));
         check::check(request).map_err(wrong)?;
-        let chunks = chunks::encode(request, self.wall()).map_err(wrong)?;
+        let chunks = &chunks::encode(request, self.wall()).map_err(wrong)?;
         let last = u16::try_from(chunks.len() - 1).expect("encode counted them");
-        let apply = async |transaction: &mut dyn KvTransaction| self.attempt_commit(transaction, request, &chunks, last).await;
-        let outcome = match self.once(OPERATION, apply).await? {
+        let outcome = match self
+            .stamped_once(OPERATION, |transaction| {
+                async move { self.attempt_commit(transaction, request, chunks, last).await }.boxed()
+            })
+            .await?
+        {
             (Ended::Applied, stamp) => CommitOutcome::Committed(self.version(stamp, last)),
             (Ended::As(outcome), _) => outcome,
         };

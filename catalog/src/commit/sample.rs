@@ -2,7 +2,8 @@
 
 use crate::{
     BlockChecksums, CommitRequest, CommitToken, Epoch, Fence, Gap, GapKind, Ledger, Offset, OffsetRange, Part, PartId,
-    PartKind, PartStream, PipelineId, Scalar, SchemaId, SortKeyRange, StreamAdvance, StreamId, TableId, TaskIndex, WriterId,
+    PartKind, PartStream, PipelineId, Scalar, SchemaId, SortKeyRange, StreamAdvance, StreamId, TableId, TaskIndex,
+    WriterId,
 };
 
 /// Streams 11 (offsets 100..110: 4 rows, 2 errors, 1 filtered, 3 expired) and 12 (0..5: 5 rows), in a part of all rows and

@@ -41,7 +41,10 @@ pub(super) fn columns(new: &NewTable) -> Result<Vec<Column>, CatalogError> {
             return Err(fault(column, "is there twice; names are compared without regard to case: rename one"));
         }
         if column.comment.chars().count() > COMMENT_CHARACTERS_MAX {
-            return Err(fault(column, &format!("has a COMMENT of more than {COMMENT_CHARACTERS_MAX} characters: shorten it")));
+            return Err(fault(
+                column,
+                &format!("has a COMMENT of more than {COMMENT_CHARACTERS_MAX} characters: shorten it"),
+            ));
         }
     }
     let with_id = |(column, id): (&NewColumn, i32)| Column {
@@ -68,7 +71,9 @@ fn check_kind(column: &NewColumn) -> Result<(), CatalogError> {
             column,
             &format!("is DECIMAL({precision},{scale}): it cannot have more digits after the point than in all"),
         )),
-        ColumnType::Text { characters_max: Some(0) } => Err(fault(column, "is VARCHAR(0): give it room for a character")),
+        ColumnType::Text { characters_max: Some(0) } => {
+            Err(fault(column, "is VARCHAR(0): give it room for a character"))
+        }
         _ => Ok(()),
     }
 }
@@ -140,8 +145,12 @@ fn misfit(kind: ColumnType, transform: PartitionTransform) -> Option<&'static st
     let is_moment = matches!(kind, ColumnType::DateTime | ColumnType::Timestamp);
     match transform {
         PartitionTransform::Identity => match kind {
-            ColumnType::Float | ColumnType::Double => Some("a FLOAT or DOUBLE has too many values: choose another column"),
-            ColumnType::Json => Some("JSON is kept as the text received, and the same value has many: choose another column"),
+            ColumnType::Float | ColumnType::Double => {
+                Some("a FLOAT or DOUBLE has too many values: choose another column")
+            }
+            ColumnType::Json => {
+                Some("JSON is kept as the text received, and the same value has many: choose another column")
+            }
             _ => None,
         },
         PartitionTransform::Year | PartitionTransform::Month | PartitionTransform::Day => {
@@ -174,7 +183,9 @@ fn find<'a>(columns: &'a [Column], name: &str, clause: &str) -> Result<&'a Colum
     columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let names = names.join("`, `");
-        CatalogError::invalid(format!("{clause} names `{name}`, and the table's columns are `{names}`: name one of these"))
+        CatalogError::invalid(format!(
+            "{clause} names `{name}`, and the table's columns are `{names}`: name one of these"
+        ))
     })
 }
 
@@ -223,9 +234,13 @@ mod tests {
             assert_eq!(fits(kind, Hour), kind != ColumnType::Date);
         }
         for kind in [TEXT, TINY, ColumnType::Boolean, ColumnType::Decimal { precision: 9, scale: 2 }] {
-            assert!(fits(kind, Identity) && ![Year, Month, Day, Hour].into_iter().any(|transform| fits(kind, transform)));
+            assert!(
+                fits(kind, Identity) && ![Year, Month, Day, Hour].into_iter().any(|transform| fits(kind, transform))
+            );
         }
-        assert!([ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(kind, Identity)));
+        assert!(
+            [ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(kind, Identity))
+        );
     }
 
     #[test]

@@ -1,52 +1,70 @@
 //! Databases: names for names to be in.
 
 use super::{Maker, already};
+use futures::FutureExt;
+
 use crate::keys::{self, database::DatabaseRecord};
 use crate::store::{KeyRange, KvTransaction, RangeOptions, Read, scan};
-use crate::transaction::{Attempt, Failure};
+use crate::transaction::Failure;
 use crate::{Catalog, CatalogError, names};
+
+const DROP: &str = "dropping a database";
 
 impl Catalog {
     /// Makes a database.
     pub async fn create_database(&self, name: &str, if_not_exists: bool) -> Result<(), CatalogError> {
         names::check_database(name)?;
         let nonce = self.nonce();
-        let key = keys::database::ser_key(name);
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            if let Some(found) = keys::get(transaction, &key, keys::database::deser_value).await? {
-                return already(|| describe(name), (), Maker::of(found.nonce, nonce), if_not_exists);
+        let key = &keys::database::ser_key(name);
+        self.settled("creating a database", |transaction| {
+            async move {
+                if let Some(found) = keys::get(transaction, key, keys::database::deser_value).await? {
+                    return already(|| describe(name), (), Maker::of(found.nonce, nonce), if_not_exists);
+                }
+                let record = DatabaseRecord { name: name.to_owned(), nonce };
+                transaction.set(key, &keys::database::ser_value(&record));
+                Ok(())
             }
-            let record = DatabaseRecord { name: name.to_owned(), nonce };
-            transaction.set(&key, &keys::database::ser_value(&record));
-            Ok(())
-        };
-        self.settled("creating a database", body).await.map(|_| ())
+            .boxed()
+        })
+        .await
     }
 
     /// Drops an empty database.
     pub async fn drop_database(&self, name: &str, if_exists: bool) -> Result<(), CatalogError> {
-        let mut before = None;
-        let body = async |transaction: &mut dyn KvTransaction, attempt: Attempt| {
-            let key = keys::database::ser_key(name);
-            let found = keys::get(transaction, &key, keys::database::deser_value).await?;
-            let mine = match (&found, attempt) {
-                (Some(found), _) => *before.get_or_insert(found.nonce) == found.nonce,
-                (None, Attempt::First) if !if_exists => return Err(not_found(transaction, name).await?.into()),
-                (None, _) => false,
-            };
-            if mine {
-                refuse_unless_empty(transaction, name).await?;
-                transaction.clear(&key);
-            }
-            Ok(())
+        let key = &keys::database::ser_key(name);
+        let Some(aim) = self
+            .once(DROP, |transaction| {
+                async move {
+                    match keys::get(transaction, key, keys::database::deser_value).await? {
+                        Some(found) => Ok(Some(found.nonce)),
+                        None if if_exists => Ok(None),
+                        None => Err(not_found(transaction, name).await?.into()),
+                    }
+                }
+                .boxed()
+            })
+            .await?
+        else {
+            return Ok(());
         };
-        self.settled("dropping a database", body).await.map(|_| ())
+        self.settled(DROP, |transaction| {
+            async move {
+                let found = keys::get(transaction, key, keys::database::deser_value).await?;
+                if found.is_some_and(|found| found.nonce == aim) {
+                    refuse_unless_empty(transaction, name).await?;
+                    transaction.clear(key);
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
     }
 
     /// The names of all databases, as typed, in the order of their lower-case names.
     pub async fn databases(&self) -> Result<Vec<String>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| names_of_all(transaction).await;
-        self.once("listing the databases", body).await.map(|(names, _)| names)
+        self.once("listing the databases", |transaction| async move { names_of_all(transaction).await }.boxed()).await
     }
 }
 

@@ -1,14 +1,14 @@
 //! Databases, tables and pipelines: what statements make, change and drop.
 //!
 //! **Unknown outcomes.** What is made carries the nonce of the call that made it. Run again, a CREATE that finds its own
-//! nonce has succeeded, and one that finds another's has not. A DROP remembers the id that it was about: run again, it has
-//! succeeded if the name is gone or names another id. Of an attempt that is still on its way and a later one only one can
+//! nonce has succeeded, and one that finds another's has not. A DROP first looks up which id it is
+//! about: run again, it has succeeded if the name is gone or names another id. Of an attempt that is still on its way and a later one only one can
 //! land, because both read the name that both write.
 
 mod columns;
 mod database;
-mod pipeline;
-mod table;
+pub(crate) mod pipeline;
+pub(crate) mod table;
 
 pub use columns::NewColumn;
 pub use pipeline::NewPipeline;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::{FIRST_FENCE, Maker, already, check_size, database, next_id, table};
+use futures::FutureExt;
+
 use crate::keys::{self, counter::Counter, log::LogRecord, pipeline::PipelineRecord};
 use crate::store::{KvTransaction, Read, scan};
-use crate::transaction::{Attempt, Failure};
+use crate::transaction::Failure;
 use crate::{
     Catalog, CatalogError, KafkaSource, Pipeline, PipelineId, PipelineSettings, PipelineState, TableId, names, streams,
 };
@@ -33,21 +35,26 @@ impl Catalog {
     /// Makes a pipeline, or with `if_not_exists` answers the one of that name.
     pub async fn create_pipeline(&self, new: NewPipeline, if_not_exists: bool) -> Result<Arc<Pipeline>, CatalogError> {
         check(&new)?;
+        let new = &new;
         let nonce = self.nonce();
         let created = self.wall();
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            let database = database::require(transaction, &new.database).await?;
-            if let Some(found) = find(transaction, &new.database, &new.name).await? {
-                let maker = Maker::of(found.nonce, nonce);
-                return already(|| describe(&new.database, &new.name), found.pipeline, maker, if_not_exists);
-            }
-            table::require(transaction, new.table).await?;
-            let id = PipelineId(next_id(transaction, Counter::Pipeline).await?);
-            let record = PipelineRecord { pipeline: draw(&new, id, database, created), nonce };
-            self.write_new(transaction, &record)?;
-            Ok(record.pipeline)
-        };
-        let (pipeline, _) = self.settled("creating a pipeline", body).await?;
+        let pipeline = self
+            .settled("creating a pipeline", |transaction| {
+                async move {
+                    let database = database::require(transaction, &new.database).await?;
+                    if let Some(found) = find(transaction, &new.database, &new.name).await? {
+                        let maker = Maker::of(found.nonce, nonce);
+                        return already(|| describe(&new.database, &new.name), found.pipeline, maker, if_not_exists);
+                    }
+                    table::require(transaction, new.table).await?;
+                    let id = PipelineId(next_id(transaction, Counter::Pipeline).await?);
+                    let record = PipelineRecord { pipeline: draw(new, id, database, created), nonce };
+                    self.write_new(transaction, &record)?;
+                    Ok(record.pipeline)
+                }
+                .boxed()
+            })
+            .await?;
         Ok(Arc::new(pipeline))
     }
 
@@ -89,15 +96,20 @@ impl Catalog {
         name: &str,
         state: PipelineState,
     ) -> Result<Arc<Pipeline>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            let mut record = require_named(transaction, database, name).await?;
-            if record.pipeline.state != state {
-                record.pipeline.state = state.clone();
-                self.write_pipeline(transaction, &record)?;
-            }
-            Ok(record.pipeline)
-        };
-        let (pipeline, _) = self.settled("setting a pipeline's state", body).await?;
+        let state = &state;
+        let pipeline = self
+            .settled("setting a pipeline's state", |transaction| {
+                async move {
+                    let mut record = require_named(transaction, database, name).await?;
+                    if record.pipeline.state != *state {
+                        record.pipeline.state = state.clone();
+                        self.write_pipeline(transaction, &record)?;
+                    }
+                    Ok(record.pipeline)
+                }
+                .boxed()
+            })
+            .await?;
         Ok(Arc::new(pipeline))
     }
 
@@ -105,17 +117,22 @@ impl Catalog {
     ///
     /// One transaction, which holds for some 20,000 streams.
     pub async fn drop_pipeline(&self, database: &str, name: &str, if_exists: bool) -> Result<(), CatalogError> {
-        let mut before = None;
-        let body = async |transaction: &mut dyn KvTransaction, attempt: Attempt| {
-            match (find(transaction, database, name).await?, attempt) {
-                (Some(found), _) if *before.get_or_insert(found.pipeline.id) == found.pipeline.id => {
-                    self.erase(transaction, &found.pipeline).await
-                }
-                (None, Attempt::First) if !if_exists => Err(not_found(transaction, database, name).await?.into()),
-                (Some(_) | None, _) => Ok(()),
-            }
+        let aim = match self.pipeline(database, name).await {
+            Err(CatalogError::NotFound { .. }) if if_exists => return Ok(()),
+            found => found?,
         };
-        self.settled("dropping a pipeline", body).await.map(|_| ())
+        let pipeline = &*aim;
+        self.settled("dropping a pipeline", |transaction| {
+            async move {
+                let found = find(transaction, database, name).await?;
+                if found.is_some_and(|found| found.pipeline.id == pipeline.id) {
+                    self.erase(transaction, pipeline).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
     }
 
     async fn erase(&self, transaction: &mut dyn KvTransaction, pipeline: &Pipeline) -> Result<(), Failure> {
@@ -135,9 +152,7 @@ impl Catalog {
         ] {
             transaction.clear(&key);
         }
-        for range in
-            [keys::token::of_pipeline(*id), keys::void::of_pipeline(*id), keys::incident::of_pipeline(*id)]
-        {
+        for range in [keys::token::of_pipeline(*id), keys::void::of_pipeline(*id), keys::incident::of_pipeline(*id)] {
             transaction.clear_range(range);
         }
         self.tell_pipelines_changed(transaction);
@@ -146,26 +161,33 @@ impl Catalog {
 
     /// The pipeline of that name.
     pub async fn pipeline(&self, database: &str, name: &str) -> Result<Arc<Pipeline>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| require_named(transaction, database, name).await;
-        self.once("looking up a pipeline", body).await.map(|(record, _)| Arc::new(record.pipeline))
+        self.once("looking up a pipeline", |transaction| {
+            async move { require_named(transaction, database, name).await }.boxed()
+        })
+        .await
+        .map(|record| Arc::new(record.pipeline))
     }
 
     /// The pipeline with that id.
     pub async fn pipeline_by_id(&self, id: PipelineId) -> Result<Arc<Pipeline>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| require(transaction, id).await;
-        self.once("looking up a pipeline", body).await.map(|(pipeline, _)| Arc::new(pipeline))
+        self.once("looking up a pipeline", |transaction| async move { require(transaction, id).await }.boxed())
+            .await
+            .map(Arc::new)
     }
 
     /// All pipelines, oldest first.
     pub async fn pipelines(&self) -> Result<Vec<Arc<Pipeline>>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| {
-            let mut pipelines = Vec::new();
-            for (key, value) in scan(transaction, keys::pipeline::all(), Read::Snapshot).await? {
-                pipelines.push(Arc::new(keys::pipeline::deser_value(&key, &value)?.pipeline));
+        self.once("listing the pipelines", |transaction| {
+            async move {
+                let mut pipelines = Vec::new();
+                for (key, value) in scan(transaction, keys::pipeline::all(), Read::Snapshot).await? {
+                    pipelines.push(Arc::new(keys::pipeline::deser_value(&key, &value)?.pipeline));
+                }
+                Ok(pipelines)
             }
-            Ok(pipelines)
-        };
-        self.once("listing the pipelines", body).await.map(|(pipelines, _)| pipelines)
+            .boxed()
+        })
+        .await
     }
 }
 
@@ -215,12 +237,19 @@ pub(crate) async fn require(transaction: &mut dyn KvTransaction, id: PipelineId)
 }
 
 /// The same, with the record around it.
-pub(crate) async fn require_record(transaction: &mut dyn KvTransaction, id: PipelineId) -> Result<PipelineRecord, Failure> {
+pub(crate) async fn require_record(
+    transaction: &mut dyn KvTransaction,
+    id: PipelineId,
+) -> Result<PipelineRecord, Failure> {
     let found = keys::get(transaction, &keys::pipeline::ser_key(id), keys::pipeline::deser_value).await?;
     found.ok_or_else(|| CatalogError::not_found(format!("pipeline with the id {id}: it has been dropped")).into())
 }
 
-async fn find(transaction: &mut dyn KvTransaction, database: &str, name: &str) -> Result<Option<PipelineRecord>, Failure> {
+async fn find(
+    transaction: &mut dyn KvTransaction,
+    database: &str,
+    name: &str,
+) -> Result<Option<PipelineRecord>, Failure> {
     let by_name = keys::pipeline_name::ser_key(database, name);
     match keys::get(transaction, &by_name, keys::pipeline_name::deser_value).await? {
         Some(id) => require_record(transaction, id).await.map(Some),
@@ -228,7 +257,11 @@ async fn find(transaction: &mut dyn KvTransaction, database: &str, name: &str) -
     }
 }
 
-async fn require_named(transaction: &mut dyn KvTransaction, database: &str, name: &str) -> Result<PipelineRecord, Failure> {
+async fn require_named(
+    transaction: &mut dyn KvTransaction,
+    database: &str,
+    name: &str,
+) -> Result<PipelineRecord, Failure> {
     match find(transaction, database, name).await? {
         Some(record) => Ok(record),
         None => Err(not_found(transaction, database, name).await?.into()),

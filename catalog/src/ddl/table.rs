@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::{FIRST_FENCE, Maker, already, check_size, columns, database, next_id};
+use futures::FutureExt;
+
 use crate::ddl::NewColumn;
 use crate::keys::{self, counter::Counter, dropped::DroppedRecord, table::TableRecord, table_fence::TableFenceRecord};
 use crate::store::{KvTransaction, RangeOptions, Read, scan};
-use crate::transaction::{Attempt, Failure};
+use crate::transaction::Failure;
 use crate::{Catalog, CatalogError, PartitionTransform, SchemaId, Table, TableId, names};
 
 /// The columns of a table as it is made.
@@ -30,20 +32,25 @@ pub struct NewTable {
 impl Catalog {
     /// Makes a table, or with `if_not_exists` answers the one of that name.
     pub async fn create_table(&self, new: NewTable, if_not_exists: bool) -> Result<Arc<Table>, CatalogError> {
-        let drawn = self.draw(&new)?;
+        let new = &new;
+        let drawn = &self.draw(new)?;
         let nonce = self.nonce();
-        let body = async |transaction: &mut dyn KvTransaction, _: Attempt| {
-            let database = database::require(transaction, &new.database).await?;
-            if let Some(found) = find(transaction, &new.database, &new.name).await? {
-                let maker = Maker::of(found.nonce, nonce);
-                return already(|| describe(&new.database, &new.name), found.table, maker, if_not_exists);
-            }
-            let id = TableId(next_id(transaction, Counter::Table).await?);
-            let record = TableRecord { table: Table { id, database, ..drawn.clone() }, nonce };
-            write(transaction, &record)?;
-            Ok(record.table)
-        };
-        let (table, _) = self.settled("creating a table", body).await?;
+        let table = self
+            .settled("creating a table", |transaction| {
+                async move {
+                    let database = database::require(transaction, &new.database).await?;
+                    if let Some(found) = find(transaction, &new.database, &new.name).await? {
+                        let maker = Maker::of(found.nonce, nonce);
+                        return already(|| describe(&new.database, &new.name), found.table, maker, if_not_exists);
+                    }
+                    let id = TableId(next_id(transaction, Counter::Table).await?);
+                    let record = TableRecord { table: Table { id, database, ..drawn.clone() }, nonce };
+                    write(transaction, &record)?;
+                    Ok(record.table)
+                }
+                .boxed()
+            })
+            .await?;
         Ok(Arc::new(table))
     }
 
@@ -68,48 +75,62 @@ impl Catalog {
     /// bit by bit, as the sweeper asks for it.
     pub async fn drop_table(&self, database: &str, name: &str, if_exists: bool) -> Result<(), CatalogError> {
         let since = self.wall();
-        let mut before = None;
-        let body = async |transaction: &mut dyn KvTransaction, attempt: Attempt| {
-            match (find(transaction, database, name).await?, attempt) {
-                (Some(found), _) if *before.get_or_insert(found.table.id) == found.table.id => {
-                    refuse_if_written(transaction, &found.table).await?;
-                    erase(transaction, &found.table, since);
-                    Ok(())
-                }
-                (None, Attempt::First) if !if_exists => Err(not_found(transaction, database, name).await?.into()),
-                (Some(_) | None, _) => Ok(()),
-            }
+        let aim = match self.table(database, name).await {
+            Err(CatalogError::NotFound { .. }) if if_exists => return Ok(()),
+            found => found?,
         };
-        self.settled("dropping a table", body).await.map(|_| ())
+        let table = &*aim;
+        self.settled("dropping a table", |transaction| {
+            async move {
+                let found = find(transaction, database, name).await?;
+                if found.is_some_and(|found| found.table.id == table.id) {
+                    refuse_if_written(transaction, table).await?;
+                    erase(transaction, table, since);
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
     }
 
     /// The table of that name.
     pub async fn table(&self, database: &str, name: &str) -> Result<Arc<Table>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| match find(transaction, database, name).await? {
-            Some(found) => Ok(found.table),
-            None => Err(not_found(transaction, database, name).await?.into()),
-        };
-        self.once("looking up a table", body).await.map(|(table, _)| Arc::new(table))
+        self.once("looking up a table", |transaction| {
+            async move {
+                match find(transaction, database, name).await? {
+                    Some(found) => Ok(found.table),
+                    None => Err(not_found(transaction, database, name).await?.into()),
+                }
+            }
+            .boxed()
+        })
+        .await
+        .map(Arc::new)
     }
 
     /// The table with that id.
     pub async fn table_by_id(&self, id: TableId) -> Result<Arc<Table>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| require(transaction, id).await;
-        self.once("looking up a table", body).await.map(|(table, _)| Arc::new(table))
+        self.once("looking up a table", |transaction| async move { require(transaction, id).await }.boxed())
+            .await
+            .map(Arc::new)
     }
 
     /// The tables of one database, in the order of their lower-case names.
     pub async fn tables(&self, database: &str) -> Result<Vec<Arc<Table>>, CatalogError> {
-        let body = async |transaction: &mut dyn KvTransaction| {
-            database::require(transaction, database).await?;
-            let mut tables = Vec::new();
-            for (key, value) in scan(transaction, keys::table_name::of_database(database), Read::Snapshot).await? {
-                let id = keys::table_name::deser_value(&key, &value)?;
-                tables.push(Arc::new(require(transaction, id).await?));
+        self.once("listing the tables", |transaction| {
+            async move {
+                database::require(transaction, database).await?;
+                let mut tables = Vec::new();
+                for (key, value) in scan(transaction, keys::table_name::of_database(database), Read::Snapshot).await? {
+                    let id = keys::table_name::deser_value(&key, &value)?;
+                    tables.push(Arc::new(require(transaction, id).await?));
+                }
+                Ok(tables)
             }
-            Ok(tables)
-        };
-        self.once("listing the tables", body).await.map(|(tables, _)| tables)
+            .boxed()
+        })
+        .await
     }
 }
 

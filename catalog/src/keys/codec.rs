@@ -3,11 +3,10 @@
 //! A value is one byte that names its format, then JSON: readable, and compatible by the names of its fields. A value
 //! that holds its own version has the 16 bytes of it between the two, because the store fills in the stamp.
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::{Stamp, VersionstampedValue};
+use crate::store::VersionstampedValue;
 use crate::{CatalogError, Version};
 
 /// A key as an error shows it: text where it is text, escapes elsewhere.
@@ -88,8 +87,8 @@ pub(super) fn deser_stamped<T: DeserializeOwned>(
 
 /// The bytes that the store makes of a stamped value: for tests and golden files.
 #[cfg(test)]
-pub(super) fn fill_in(value: &VersionstampedValue, stamp: Stamp) -> Bytes {
-    [value.before.as_ref(), stamp.as_ref(), value.after.as_ref()].concat().into()
+pub(super) fn fill_in(value: &VersionstampedValue, stamp: crate::store::Stamp) -> Vec<u8> {
+    [value.before.as_ref(), stamp.as_ref(), value.after.as_ref()].concat()
 }
 
 /// What follows the format byte, provided that this program knows the format.
@@ -105,6 +104,7 @@ fn check_format<'a>(newest: u8, key: &[u8], value: &'a [u8]) -> Result<&'a [u8],
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Stamp;
 
     #[test]
     fn a_newer_format_is_named_and_never_guessed_at() {

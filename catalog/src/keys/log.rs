@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::codec;
 use crate::store::KeyRange;
 use crate::{
-    CatalogError, CommitToken, Owner, Part, PartId, SchemaId, Stream, StreamAdvance, StreamId, TableId, Version, WriterId,
+    CatalogError, CommitToken, Owner, Part, PartId, SchemaId, Stream, StreamAdvance, StreamId, TableId, Version,
+    WriterId,
 };
 
 const FORMAT: u8 = 1;

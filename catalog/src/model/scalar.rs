@@ -15,7 +15,7 @@ pub enum Scalar {
     /// Any integer type.
     Int(i64),
     /// FLOAT and DOUBLE; NaN sorts last, -0 equals 0.
-    Float(f64),
+    Float(#[serde(with = "float_text")] f64),
     /// A decimal's unscaled value and its scale; both sides of a comparison have the same scale.
     Decimal(DecimalText, i8),
     /// Days since 1970-01-01.
@@ -39,6 +39,20 @@ impl Serialize for DecimalText {
 impl<'de> Deserialize<'de> for DecimalText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A float written as text: JSON has no NaN and no infinity, and a JSON number need not be read back to its last bit, which
+/// would move a bound past the values that it bounds.
+mod float_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{value:?}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -84,6 +98,39 @@ impl fmt::Display for Scalar {
             Self::Decimal(value, scale) => write!(f, "{}e-{scale}", value.0),
             Self::Date(value) => value.fmt(f),
             Self::Text(value) => f.write_str(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn through_json(value: &Scalar) -> Scalar {
+        serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_float_comes_back_to_its_last_bit(bits: u64) {
+            let value = f64::from_bits(bits);
+            let Scalar::Float(back) = through_json(&Scalar::Float(value)) else { panic!("another type came back") };
+            prop_assert!(back.to_bits() == bits || (back.is_nan() && value.is_nan()));
+        }
+
+        #[test]
+        fn a_decimal_comes_back_at_any_width(value: i128, scale: i8) {
+            let value = Scalar::Decimal(DecimalText(value), scale);
+            prop_assert_eq!(through_json(&value), value);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_in_json_comes_back_too() {
+        for value in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -0.0] {
+            assert_eq!(through_json(&Scalar::Float(value)), Scalar::Float(value));
         }
     }
 }

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use vfs::Random;
 
 use super::{
-    KeyRange, KvStore, KvTransaction, RangeOptions, RangePage, Read, Stamp, StoreError, VersionstampedValue, WatchFuture,
+    KeyRange, KvStore, KvTransaction, RangeOptions, RangePage, Read, Stamp, StoreError, VersionstampedValue,
+    WatchFuture,
 };
 
 /// What happens to one commit.
@@ -319,7 +320,9 @@ mod tests {
             for n in 0..100 {
                 outcomes.push(write(&store, &[n]).await);
             }
-            assert!(outcomes.iter().any(Result::is_ok) && outcomes.iter().filter(|outcome| outcome.is_err()).count() > 30);
+            assert!(
+                outcomes.iter().any(Result::is_ok) && outcomes.iter().filter(|outcome| outcome.is_err()).count() > 30
+            );
             runs.push(outcomes);
         }
         assert_eq!(runs[0], runs[1]);

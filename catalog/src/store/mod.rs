@@ -12,6 +12,7 @@ pub mod contract;
 mod error;
 mod faulty;
 mod memory;
+mod mutation;
 mod range;
 mod redb;
 mod resolver;

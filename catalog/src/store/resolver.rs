@@ -194,7 +194,11 @@ mod tests {
         assert_eq!(resolve(&mut resolver, 10, &[keys("c", "e")], &[]), Decision::Conflict);
         assert_eq!(resolve(&mut resolver, 10, &[keys("a", "b"), keys("d", "z")], &[]), Decision::Commit(12));
         assert_eq!(resolve(&mut resolver, 11, &[keys("c", "e")], &[]), Decision::Commit(13));
-        assert_eq!(resolve(&mut resolver, 10, &[], &[keys("b", "d")]), Decision::Commit(14), "blind writes never conflict");
+        assert_eq!(
+            resolve(&mut resolver, 10, &[], &[keys("b", "d")]),
+            Decision::Commit(14),
+            "blind writes never conflict"
+        );
     }
 
     #[test]

@@ -24,7 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// and a later, definite error would hide that the first attempt may have happened. Only the caller knows its token.
 /// Dropping the returned future leaves the outcome unknown as well.
 ///
-/// The body is a closure that boxes its future and borrows what it needs by shared reference: `'env` is how long that lives.
+/// The body is a closure that boxes its future and borrows what it needs by shared reference; `'env` is how long that lives.
+/// (An async closure would read better, but the compiler cannot yet show that its future is `Send`, and so it could not be
+/// called from behind an `async_trait` or be spawned.)
 ///
 /// ```
 /// # use std::sync::Arc;

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use vfs::{Clock, Moment};
 
+use super::mutation::add_to;
 use super::range::successor;
 use super::resolver::Request;
-use super::writes::{Own, WriteSet, add_to};
+use super::writes::{Own, WriteSet};
 use super::{
     KEY_BYTES_LIMIT, KeyRange, KvTransaction, RangeOptions, RangePage, Read, Stamp, StoreError, TRANSACTION_AGE_LIMIT,
     TRANSACTION_BYTES_LIMIT, VersionstampedValue,
@@ -74,14 +75,7 @@ pub(super) struct OptimisticTransaction<S> {
 impl<S: Snapshot> OptimisticTransaction<S> {
     /// A transaction that reads `snapshot`, begun at `begun`, which must not be later than when the snapshot was current.
     pub(super) fn new(snapshot: S, commits: Arc<dyn Commits>, clock: Arc<dyn Clock>, begun: Moment) -> Self {
-        Self {
-            snapshot,
-            commits,
-            clock,
-            begun,
-            reads: BTreeSet::new(),
-            writes: WriteSet::default(),
-        }
+        Self { snapshot, commits, clock, begun, reads: BTreeSet::new(), writes: WriteSet::default() }
     }
 
     fn check_age(&self) -> Result<(), StoreError> {

@@ -5,8 +5,8 @@ use std::ops::Bound::{Excluded, Included};
 
 use bytes::Bytes;
 
+use super::mutation::{Mutation, add_to};
 use super::transaction::PAGE_BYTES;
-use super::writes::{Mutation, add_to};
 use super::{KeyRange, RangePage};
 
 /// What a key was, from which version on: oldest first, never empty. `None`: not there.
@@ -47,11 +47,7 @@ impl VersionedMap {
         let bounds = (Included(range.start.as_ref()), Excluded(range.end.as_ref()));
         let entries = self.histories.range::<[u8], _>(bounds);
         let present = |(key, history): (&Bytes, &History)| Some((key.clone(), in_version(history, version)?.clone()));
-        if reverse {
-            fill(entries.rev().filter_map(present), limit)
-        } else {
-            fill(entries.filter_map(present), limit)
-        }
+        if reverse { fill(entries.rev().filter_map(present), limit) } else { fill(entries.filter_map(present), limit) }
     }
 
     /// Applies one commit as `version`.
@@ -66,7 +62,8 @@ impl VersionedMap {
                 }
                 Mutation::ClearRange(range) => {
                     let bounds = (Included(range.start.as_ref()), Excluded(range.end.as_ref()));
-                    let keys: Vec<Bytes> = self.histories.range::<[u8], _>(bounds).map(|(key, _)| key.clone()).collect();
+                    let keys: Vec<Bytes> =
+                        self.histories.range::<[u8], _>(bounds).map(|(key, _)| key.clone()).collect();
                     keys.into_iter().for_each(|key| self.put(key, None, version));
                 }
             }

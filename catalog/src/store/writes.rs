@@ -3,23 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::range::{RESERVED, successor};
+use super::mutation::{Mutation, StampedKey, add_to, join};
+use super::range::RESERVED;
 use super::{KEY_BYTES_LIMIT, KeyRange, Stamp, StoreError, VALUE_BYTES_LIMIT, VersionstampedValue};
-
-/// One change, as a store applies it. They are applied in order.
-#[derive(Debug)]
-pub(super) enum Mutation {
-    /// Removes the keys of a range.
-    ClearRange(KeyRange),
-    /// Removes a key.
-    Clear(Bytes),
-    /// Writes a value.
-    Set(Bytes, Bytes),
-    /// Adds to what is there, by [`add_to`].
-    Add(Bytes, i64),
-}
 
 /// What the transaction's own writes say about a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,24 +28,6 @@ enum Pending {
     Clear,
     Add(i64),
     Stamped(VersionstampedValue),
-}
-
-#[derive(Debug)]
-struct StampedKey {
-    prefix: Bytes,
-    suffix: Bytes,
-    value: Bytes,
-}
-
-impl StampedKey {
-    fn at(&self, stamp: Stamp) -> Bytes {
-        join(&self.prefix, stamp, &self.suffix)
-    }
-
-    /// Where the key can come to stand, if its stamp is above `floor`.
-    fn span(&self, floor: Stamp) -> KeyRange {
-        KeyRange { start: successor(&self.at(floor)), end: successor(&self.at(Stamp([u8::MAX; Stamp::BYTES]))) }
-    }
 }
 
 /// The writes of one transaction: first its cleared ranges, then its keys, then its stamped keys.
@@ -97,7 +67,8 @@ impl WriteSet {
         if !self.admits_range(&range) || range.is_empty() {
             return;
         }
-        let covered: Vec<Bytes> = self.keys.range(range.start.clone()..range.end.clone()).map(|(k, _)| k.clone()).collect();
+        let covered: Vec<Bytes> =
+            self.keys.range(range.start.clone()..range.end.clone()).map(|(k, _)| k.clone()).collect();
         for key in covered {
             self.keys.remove(&key);
         }
@@ -116,7 +87,9 @@ impl WriteSet {
             !whole
         });
         if torn {
-            self.misuse("a range cleared after a versionstamped key holds only some of the places where the key may stand");
+            self.misuse(
+                "a range cleared after a versionstamped key holds only some of the places where the key may stand",
+            );
         }
     }
 
@@ -276,25 +249,9 @@ impl WriteSet {
     }
 }
 
-/// `value` as a little-endian 64-bit integer, plus `delta`, wrapping. Missing bytes count as zero, further ones are cut.
-pub(super) fn add_to(value: Option<&[u8]>, delta: i64) -> Bytes {
-    let mut number = [0; 8];
-    let value = value.unwrap_or_default();
-    let taken = value.len().min(number.len());
-    number[..taken].copy_from_slice(&value[..taken]);
-    Bytes::copy_from_slice(&i64::from_le_bytes(number).wrapping_add(delta).to_le_bytes())
-}
-
-fn join(before: &[u8], stamp: Stamp, after: &[u8]) -> Bytes {
-    let mut joined = BytesMut::with_capacity(before.len() + Stamp::BYTES + after.len());
-    joined.extend_from_slice(before);
-    joined.extend_from_slice(stamp.as_ref());
-    joined.extend_from_slice(after);
-    joined.freeze()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::range::successor;
     use super::*;
 
     fn entry(key: &'static str, value: &'static str) -> (Bytes, Bytes) {
@@ -310,7 +267,10 @@ mod tests {
         writes.set(b"b", b"new");
         assert_eq!(writes.own(b"b"), Own::Known(Some(Bytes::from_static(b"new"))));
         let all = KeyRange::prefix(b"");
-        assert_eq!(writes.overlay(&all, vec![entry("a", "1"), entry("c", "2")]), vec![entry("b", "new"), entry("c", "2")]);
+        assert_eq!(
+            writes.overlay(&all, vec![entry("a", "1"), entry("c", "2")]),
+            vec![entry("b", "new"), entry("c", "2")]
+        );
     }
 
     #[test]
@@ -322,13 +282,6 @@ mod tests {
         writes.clear(b"n");
         writes.add(b"n", 3);
         assert_eq!(writes.own(b"n"), Own::Known(Some(add_to(None, 3))));
-    }
-
-    #[test]
-    fn an_add_cuts_or_fills_a_value_of_another_length_and_wraps() {
-        assert_eq!(add_to(Some(&[1]), 1).as_ref(), 2_i64.to_le_bytes());
-        assert_eq!(add_to(Some(&[255; 12]), 1).as_ref(), 0_i64.to_le_bytes());
-        assert_eq!(add_to(Some(&i64::MAX.to_le_bytes()), 1).as_ref(), i64::MIN.to_le_bytes());
     }
 
     #[test]

@@ -40,12 +40,22 @@ pub struct SqlArgs {
 
 impl fmt::Debug for SqlArgs {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("SqlArgs").field("host", &self.host).field("port", &self.port).field("user", &self.user).finish_non_exhaustive()
+        out.debug_struct("SqlArgs")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
 /// Runs `millrace sql`. The first error ends it unless a person sits at the prompt; it is returned, not printed.
 pub async fn run(args: SqlArgs) -> anyhow::Result<()> {
+    // The message names its causes already; whoever prints the chain must not print them twice.
+    run_by_input(args).await.map_err(|error| anyhow::anyhow!(error.to_string()))
+}
+
+/// Runs what the flags, standard input or a person says.
+async fn run_by_input(args: SqlArgs) -> anyhow::Result<()> {
     let options = ConnectOptions {
         host: args.host,
         port: args.port,

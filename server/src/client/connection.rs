@@ -67,6 +67,11 @@ pub type Row = Vec<Option<Bytes>>;
 impl Connection {
     /// Connects and logs in.
     pub async fn open(options: &ConnectOptions) -> Result<Self, ClientError> {
+        Self::open_with(options, Capabilities::SERVED.without(Capabilities::FOUND_ROWS)).await
+    }
+
+    /// Connects and logs in as a client that has only these capabilities.
+    pub(super) async fn open_with(options: &ConnectOptions, own: Capabilities) -> Result<Self, ClientError> {
         let address = format!("{}:{}", options.host, options.port);
         let connected = TcpStream::connect((options.host.as_str(), options.port)).await;
         let socket = connected.map_err(|source| ClientError::Connect { address, source })?;
@@ -78,7 +83,7 @@ impl Connection {
             return Err(ClientError::Server(parse_error(&greeting)?));
         }
         let greeting = Greeting::parse(&greeting)?;
-        let capabilities = Capabilities::SERVED.masked(greeting.capabilities).without(Capabilities::FOUND_ROWS);
+        let capabilities = own.masked(greeting.capabilities);
         let mut connection = Self { reader, writer: PacketWriter::new(writer), greeting, capabilities };
         connection.log_in(options).await?;
         Ok(connection)
@@ -117,6 +122,13 @@ impl Connection {
         self.packet().await
     }
 
+    /// The error that a server sends to a client that has asked nothing.
+    #[cfg(test)]
+    pub(crate) async fn farewell(&mut self) -> Result<Bytes, ClientError> {
+        self.reader.begin(1);
+        self.packet().await
+    }
+
     /// Says goodbye.
     pub async fn close(mut self) {
         // The server notices the closed socket as well; this only saves it from wondering.
@@ -140,7 +152,7 @@ impl Connection {
             user: options.user.clone(),
             response: options.plugin.answer(&options.password, &self.greeting.salt),
             database: options.database.clone(),
-            plugin: Some(options.plugin.name().to_owned()),
+            plugin: self.capabilities.contains(Capabilities::PLUGIN_AUTH).then(|| options.plugin.name().to_owned()),
             attributes: BTreeMap::from([
                 ("program_name".to_owned(), "millrace sql".to_owned()),
                 ("_client_version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),

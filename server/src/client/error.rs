@@ -25,7 +25,9 @@ pub enum ClientError {
     #[error("the connection to the server is lost: {0}; if the server still runs, connect again")]
     Lost(#[from] CodecError),
     /// The server wants a login that this client does not know.
-    #[error("the server asks for the login method {plugin:?}, which this client does not know; it knows caching_sha2_password and mysql_native_password")]
+    #[error(
+        "the server asks for the login method {plugin:?}, which this client does not know; it knows caching_sha2_password and mysql_native_password"
+    )]
     UnknownLogin {
         /// The method's name.
         plugin: String,

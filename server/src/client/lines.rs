@@ -61,7 +61,13 @@ impl RowPrinter for TsvPrinter {
     fn row(&mut self, row: Row, out: &mut dyn Write) -> io::Result<()> {
         self.header(out)?;
         let values = self.columns.iter().zip(&row);
-        line(out, "\t", values.map(|(column, value)| value.as_ref().map_or("NULL".to_owned(), |value| tsv(&value_text(column, value)))))
+        line(
+            out,
+            "\t",
+            values.map(|(column, value)| {
+                value.as_ref().map_or("NULL".to_owned(), |value| tsv(&value_text(column, value)))
+            }),
+        )
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -92,7 +98,11 @@ impl RowPrinter for CsvPrinter {
     fn row(&mut self, row: Row, out: &mut dyn Write) -> io::Result<()> {
         self.header(out)?;
         let values = self.columns.iter().zip(&row);
-        line(out, ",", values.map(|(column, value)| value.as_ref().map_or(String::new(), |value| csv(&value_text(column, value)))))
+        line(
+            out,
+            ",",
+            values.map(|(column, value)| value.as_ref().map_or(String::new(), |value| csv(&value_text(column, value)))),
+        )
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -149,7 +159,11 @@ fn csv(text: &str) -> String {
 fn json(column: &ColumnDefinition, value: &[u8]) -> String {
     let text = value_text(column, value);
     let may_be_raw = column.is_number() || column.type_code == type_code::JSON;
-    if may_be_raw && !text.contains('\n') && serde_json::from_str::<IgnoredAny>(&text).is_ok() { text } else { quoted(&text) }
+    if may_be_raw && !text.contains('\n') && serde_json::from_str::<IgnoredAny>(&text).is_ok() {
+        text
+    } else {
+        quoted(&text)
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -167,7 +181,10 @@ mod tests {
     #[test]
     fn each_format_escapes_its_own_separators() {
         assert_eq!(printed(Format::Tsv, &ROWS), "n\tname\tdoc\n7\ta,\"b\"\\tc\\n\t{\"x\":[1]}\nNaN\tNULL\tbroken\n");
-        assert_eq!(printed(Format::Csv, &ROWS), "n,name,doc\n7,\"a,\"\"b\"\"\tc\n\",\"{\"\"x\"\":[1]}\"\nNaN,,broken\n");
+        assert_eq!(
+            printed(Format::Csv, &ROWS),
+            "n,name,doc\n7,\"a,\"\"b\"\"\tc\n\",\"{\"\"x\"\":[1]}\"\nNaN,,broken\n"
+        );
         let json = "{\"n\":7,\"name\":\"a,\\\"b\\\"\\tc\\n\",\"doc\":{\"x\":[1]}}\n{\"n\":\"NaN\",\"name\":null,\"doc\":\"broken\"}\n";
         assert_eq!(printed(Format::Json, &ROWS), json);
     }

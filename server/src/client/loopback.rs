@@ -13,6 +13,7 @@ use vfs::World;
 use super::connection::{ConnectOptions, Connection, Reply, Row};
 use super::error::ClientError;
 use crate::mysql::auth::{FixedAccounts, Plugin, Secret};
+use crate::mysql::capabilities::Capabilities;
 use crate::mysql::stand_in::StandIn;
 use crate::mysql::{Listener, ListenerSettings};
 
@@ -35,7 +36,8 @@ impl Server {
         let accounts = Arc::new(FixedAccounts::root(&Secret::new(password.to_owned())));
         let address = "127.0.0.1:0".parse().unwrap();
         let sessions = Arc::new(stand_in.clone());
-        let listener = Listener::bind(address, accounts, sessions, World::system(), settings, cancel.clone()).await.unwrap();
+        let listener =
+            Listener::bind(address, accounts, sessions, World::system(), settings, cancel.clone()).await.unwrap();
         let address = listener.local_addr().unwrap();
         Self { address, stand_in, cancel, task: tokio::spawn(listener.run()) }
     }
@@ -109,6 +111,19 @@ async fn the_right_password_logs_in_by_both_methods_and_nothing_else_does() {
 }
 
 #[tokio::test]
+async fn a_client_without_the_newer_capabilities_is_served_too() {
+    let server = Server::start().await;
+    let old = Capabilities::SERVED.without(Capabilities::DEPRECATE_EOF).without(Capabilities::PLUGIN_AUTH);
+    let native = ConnectOptions { plugin: Plugin::Native, ..server.options() };
+    let mut connection = Connection::open_with(&native, old).await.unwrap();
+    assert_eq!(all_rows(&mut connection, "rows 3 10").await.unwrap().len(), 3 * 1024);
+    assert_eq!(code_of(all_rows(&mut connection, "fail after 3").await), 1105);
+    assert_eq!(one_text(&mut connection, "select 1").await.as_deref(), Some("1"));
+    let wrong = ConnectOptions { password: Secret::new("wrong".to_owned()), ..native };
+    assert_eq!(code_of(Connection::open_with(&wrong, old).await), 1045);
+}
+
+#[tokio::test]
 async fn an_empty_password_lets_in_only_who_gives_none() {
     let server = Server::start_with("", ListenerSettings::default()).await;
     for plugin in [Plugin::CachingSha2, Plugin::Native] {
@@ -125,7 +140,8 @@ async fn a_user_that_does_not_exist_sees_the_same_exchange_as_a_wrong_password()
     let server = Server::start().await;
     let mut messages = Vec::new();
     for user in ["root", "nosy"] {
-        let options = ConnectOptions { user: user.to_owned(), password: Secret::new("wrong".to_owned()), ..server.options() };
+        let options =
+            ConnectOptions { user: user.to_owned(), password: Secret::new("wrong".to_owned()), ..server.options() };
         let Err(error) = Connection::open(&options).await else { panic!("let in {user}") };
         messages.push(error.to_string().replace(user, "<user>"));
     }
@@ -154,7 +170,9 @@ async fn an_error_leaves_the_connection_as_it_was() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     assert_eq!(code_of(connection.query("fail").await), 1146);
-    let Err(error) = all_rows(&mut connection, "fail after 3").await else { panic!("no error in the middle of the rows") };
+    let Err(error) = all_rows(&mut connection, "fail after 3").await else {
+        panic!("no error in the middle of the rows")
+    };
     assert_eq!(error.to_string(), "ERROR 1105 (HY000): the disk went away");
     assert_eq!(code_of(all_rows(&mut connection, "fail after 0").await), 1105);
     assert_eq!(code_of(connection.command(0x03, b"select '\xFF'").await), 1300);
@@ -210,23 +228,18 @@ async fn rows_are_produced_only_as_fast_as_the_client_reads() {
 #[tokio::test]
 async fn a_client_that_leaves_cancels_its_statement() {
     let server = Server::start().await;
-    let mut cancelled = server.stand_in.cancelled.subscribe();
-    for (sql, total) in [("hang", 1), ("rows 1000000 1000", 2)] {
-        let mut connection = server.connect().await;
-        let asked = tokio::spawn(async move {
-            if let Ok(Reply::Rows(mut rows)) = connection.query(sql).await {
-                let _ = rows.next().await;
-            }
-        });
-        if sql == "hang" {
-            // It is known to run once another connection has been answered after it was sent.
-            tokio::task::yield_now().await;
-            server.connect().await;
-            asked.abort();
-        }
-        let _ = asked.await;
-        cancelled.wait_for(|count| *count >= total).await.unwrap();
-    }
+    let (mut begun, mut cancelled) = (server.stand_in.begun.subscribe(), server.stand_in.cancelled.subscribe());
+    let mut connection = server.connect().await;
+    let asked = tokio::spawn(async move { connection.query("hang").await.map(|_| ()) });
+    begun.wait_for(|count| *count == 1).await.unwrap();
+    asked.abort();
+    cancelled.wait_for(|count| *count == 1).await.unwrap();
+
+    let mut connection = server.connect().await;
+    let Reply::Rows(mut rows) = connection.query("rows 1000000 1000").await.unwrap() else { panic!("no rows") };
+    rows.next().await.unwrap();
+    drop(connection);
+    cancelled.wait_for(|count| *count == 2).await.unwrap();
 }
 
 #[tokio::test]
@@ -270,27 +283,31 @@ async fn a_stranger_can_neither_stay_nor_send_much() {
 
 #[tokio::test]
 async fn a_statement_above_max_allowed_packet_is_refused_with_an_error() {
-    let server = Server::start_with(PASSWORD, ListenerSettings { max_allowed_packet: 1 << 20, ..Default::default() }).await;
+    let server =
+        Server::start_with(PASSWORD, ListenerSettings { max_allowed_packet: 1 << 20, ..Default::default() }).await;
     let mut connection = server.connect().await;
     assert_eq!(code_of(connection.query(&"x".repeat(30 << 20)).await), 1153);
 }
 
 #[tokio::test]
 async fn a_client_that_is_silent_for_too_long_is_told_and_left() {
-    let server = Server::start_with(PASSWORD, ListenerSettings { idle_timeout: Duration::ZERO, ..Default::default() }).await;
+    let server =
+        Server::start_with(PASSWORD, ListenerSettings { idle_timeout: Duration::ZERO, ..Default::default() }).await;
     let mut connection = server.connect().await;
-    let outcome = connection.query("select 1").await;
-    assert!(matches!(&outcome, Err(ClientError::Server(error)) if error.code == 4031) || matches!(outcome, Err(ClientError::Lost(_))));
+    assert_eq!(code_of(connection.farewell().await), 4031);
+    assert!(matches!(connection.farewell().await, Err(ClientError::Lost(_))));
 }
 
 #[tokio::test]
 async fn when_the_server_stops_every_connection_is_told_and_the_port_is_closed() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
+    let mut idle = server.connect().await;
     let running = tokio::spawn(async move { code_of(connection.query("hang").await) });
-    tokio::task::yield_now().await;
+    server.stand_in.begun.subscribe().wait_for(|count| *count == 1).await.unwrap();
     server.cancel.cancel();
     assert_eq!(running.await.unwrap(), 1053);
+    assert_eq!(code_of(idle.farewell().await), 1053);
     server.task.await.unwrap();
     assert!(matches!(Connection::open(&refused(server.address)).await, Err(ClientError::Connect { .. })));
 }

@@ -8,7 +8,7 @@ use rustyline::history::DefaultHistory;
 use rustyline::{Config, Editor};
 
 use super::shell::{Shell, ShellError};
-use super::statements::{Splitter, Statement};
+use super::statements::{Layout, Splitter, Statement};
 
 const PROMPT: &str = "millrace> ";
 const PROMPT_MORE: &str = "       -> ";
@@ -49,7 +49,12 @@ impl Repl {
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let mut out = std::io::stdout();
         let connection = self.shell.connection();
-        writeln!(out, "Connected to {}, connection {}. \\h for help, \\q to leave.", connection.server_version(), connection.id())?;
+        writeln!(
+            out,
+            "Connected to {}, connection {}. \\h for help, \\q to leave.",
+            connection.server_version(),
+            connection.id()
+        )?;
         let mut editor = self.editor()?;
         let mut splitter = Splitter::default();
         loop {
@@ -105,19 +110,19 @@ impl Repl {
     fn editor(&self) -> anyhow::Result<LineEditor> {
         let config = Config::builder().max_history_size(HISTORY_LINES)?.history_ignore_space(true).build();
         let mut editor = LineEditor::with_config(config)?;
-        if let Some(path) = self.history.as_ref().filter(|path| path.exists()) {
-            if let Err(error) = editor.load_history(path) {
-                eprintln!("the history in {} cannot be read: {error}", path.display());
-            }
+        if let Some(path) = self.history.as_ref().filter(|path| path.exists())
+            && let Err(error) = editor.load_history(path)
+        {
+            eprintln!("the history in {} cannot be read: {error}", path.display());
         }
         Ok(editor)
     }
 
     fn save_history(&self, editor: &mut LineEditor) {
-        if let Some(path) = &self.history {
-            if let Err(error) = editor.save_history(path) {
-                eprintln!("the history could not be written to {}: {error}", path.display());
-            }
+        if let Some(path) = &self.history
+            && let Err(error) = editor.save_history(path)
+        {
+            eprintln!("the history could not be written to {}: {error}", path.display());
         }
     }
 }
@@ -137,8 +142,9 @@ async fn read_line(
 /// Keeps a statement as it would be typed on one line.
 fn remember(editor: &mut LineEditor, statement: &Statement) {
     let line = statement.sql.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let end = if statement.layout == Layout::Vertical { "\\G" } else { ";" };
     // A full history is no reason to stop; the line is then only not remembered.
-    let _ = editor.add_history_entry(format!("{line};"));
+    let _ = editor.add_history_entry(line + end);
 }
 
 /// The words of the prompt itself count only where a statement could begin; `\c` and `\q` count at any line's beginning.

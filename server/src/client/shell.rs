@@ -32,7 +32,11 @@ pub(super) struct Shell {
 
 impl Shell {
     /// Connects.
-    pub(super) async fn open(options: ConnectOptions, format: Format, clock: Box<dyn Clock>) -> Result<Self, ClientError> {
+    pub(super) async fn open(
+        options: ConnectOptions,
+        format: Format,
+        clock: Box<dyn Clock>,
+    ) -> Result<Self, ClientError> {
         let connection = Connection::open(&options).await?;
         Ok(Self { options, connection, format, clock })
     }
@@ -102,8 +106,10 @@ fn describe(done: &Done) -> String {
         1 => "OK, 1 row changed".to_owned(),
         count => format!("OK, {count} rows changed"),
     };
-    if done.warnings > 0 {
-        text += &format!(", {} warnings (SHOW WARNINGS lists them)", done.warnings);
+    match done.warnings {
+        0 => {}
+        1 => text += ", 1 warning (SHOW WARNINGS shows it)",
+        count => text += &format!(", {count} warnings (SHOW WARNINGS shows them)"),
     }
     if !done.info.is_empty() {
         text += &format!(", {}", done.info);
@@ -136,6 +142,6 @@ mod tests {
     fn what_was_done_is_said_in_words() {
         assert_eq!(describe(&Done::default()), "OK");
         let done = Done { affected_rows: 2, warnings: 1, info: "two of them".into() };
-        assert_eq!(describe(&done), "OK, 2 rows changed, 1 warnings (SHOW WARNINGS lists them), two of them");
+        assert_eq!(describe(&done), "OK, 2 rows changed, 1 warning (SHOW WARNINGS shows it), two of them");
     }
 }

@@ -72,7 +72,8 @@ impl Splitter {
         let complete = self.next();
         debug_assert!(complete.is_none(), "finish is called once next yields nothing");
         let sql = self.text.trim().to_owned();
-        let only_comments = sql.lines().all(|line| line.trim().is_empty() || line.starts_with("--") || line.starts_with('#'));
+        let only_comments =
+            sql.lines().all(|line| line.trim().is_empty() || line.starts_with("--") || line.starts_with('#'));
         (!only_comments).then_some(Statement { sql, layout: Layout::Usual })
     }
 

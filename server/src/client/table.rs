@@ -59,7 +59,9 @@ fn empty_page(columns: &[ColumnDefinition]) -> Table {
     page.load_preset(UTF8_FULL_CONDENSED)
         .apply_modifier(UTF8_ROUND_CORNERS)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(columns.iter().map(|column| Cell::new(harmless(&column.name, false)).set_alignment(alignment(column))));
+        .set_header(
+            columns.iter().map(|column| Cell::new(harmless(&column.name, false)).set_alignment(alignment(column))),
+        );
     page
 }
 

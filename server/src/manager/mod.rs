@@ -99,6 +99,11 @@ impl Manager {
         self.managed().get(&pipeline).and_then(|managed| managed.status.trouble())
     }
 
+    /// The pipelines that have a manager here.
+    pub fn pipelines(&self) -> Vec<PipelineId> {
+        self.managed().keys().copied().collect()
+    }
+
     /// The workers that answer.
     pub async fn heartbeats(&self) -> Vec<Heartbeat> {
         let mut heartbeats = Vec::new();

@@ -187,7 +187,8 @@ fn xor(left: &[u8], right: &[u8]) -> Vec<u8> {
 
 /// Compares without stopping at the first difference, which would tell a patient client how much of a guess was right.
 fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && std::hint::black_box(left.iter().zip(right).fold(0, |seen, (l, r)| seen | (l ^ r))) == 0
+    left.len() == right.len()
+        && std::hint::black_box(left.iter().zip(right).fold(0, |seen, (l, r)| seen | (l ^ r))) == 0
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The largest payload of one packet on the wire; a longer one goes on in the next, and one of exactly this length is
@@ -15,7 +15,7 @@ pub const MAX_ALLOWED_PACKET: usize = 64 << 20;
 pub const LOGIN_PACKET_LIMIT: usize = 16 << 10;
 
 const HEADER: usize = 4;
-/// How much is read ahead of what a packet is known to need; also the most that is read while an answer is being sent.
+/// How much is read at a time; also about the most that is read ahead while an answer is being sent.
 const READ_STEP: usize = 16 << 10;
 /// A write buffer that has grown beyond this is given back after the flush.
 const KEEP_CAPACITY: usize = 1 << 20;
@@ -100,7 +100,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
     /// sends its next command early is not mistaken for one that left, nor can it fill the memory.
     pub async fn ended(&mut self) {
         while self.buffer.len() < READ_STEP {
-            match self.read_some(READ_STEP).await {
+            match self.read_some().await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
@@ -113,22 +113,37 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
     pub async fn discard(&mut self) {
         loop {
             self.buffer.clear();
-            if !matches!(self.read_some(READ_STEP).await, Ok(1..)) {
+            if !matches!(self.read_some().await, Ok(1..)) {
                 return;
+            }
+        }
+    }
+
+    /// Reads over the rest of a payload that was refused as too large, without keeping it, so that the answer to it carries the
+    /// number that the other side expects.
+    pub async fn skip_payload(&mut self) -> Result<(), CodecError> {
+        loop {
+            let mut left = self.header().await?.ok_or(CodecError::Truncated)?;
+            let last = left < MAX_CHUNK;
+            self.buffer.advance(HEADER);
+            self.sequence = self.sequence.wrapping_add(1);
+            while left > 0 {
+                if self.buffer.is_empty() && self.read_some().await? == 0 {
+                    return Err(CodecError::Truncated);
+                }
+                let skipped = left.min(self.buffer.len());
+                self.buffer.advance(skipped);
+                left -= skipped;
+            }
+            if last {
+                return Ok(());
             }
         }
     }
 
     /// One packet on the wire; `before` bytes of its payload have been read already.
     async fn chunk(&mut self, before: usize) -> Result<Option<BytesMut>, CodecError> {
-        if !self.fill(HEADER).await? {
-            return if self.buffer.is_empty() { Ok(None) } else { Err(CodecError::Truncated) };
-        }
-        let length = usize::from(self.buffer[0]) | usize::from(self.buffer[1]) << 8 | usize::from(self.buffer[2]) << 16;
-        let found = self.buffer[3];
-        if found != self.sequence {
-            return Err(CodecError::OutOfOrder { expected: self.sequence, found });
-        }
+        let Some(length) = self.header().await? else { return Ok(None) };
         if before + length > self.limit {
             return Err(CodecError::TooLarge { limit: self.limit });
         }
@@ -140,19 +155,30 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         Ok(Some(packet.split_off(HEADER)))
     }
 
+    /// The length in the next header, which stays in the buffer; nothing if the other side has closed before it.
+    async fn header(&mut self) -> Result<Option<usize>, CodecError> {
+        if !self.fill(HEADER).await? {
+            return if self.buffer.is_empty() { Ok(None) } else { Err(CodecError::Truncated) };
+        }
+        let found = self.buffer[3];
+        if found != self.sequence {
+            return Err(CodecError::OutOfOrder { expected: self.sequence, found });
+        }
+        Ok(Some(usize::from(self.buffer[0]) | usize::from(self.buffer[1]) << 8 | usize::from(self.buffer[2]) << 16))
+    }
+
     /// Reads until `bytes` are buffered; false if the stream ended before. Memory is taken as bytes arrive, not as promised.
     async fn fill(&mut self, bytes: usize) -> Result<bool, CodecError> {
         while self.buffer.len() < bytes {
-            let step = (bytes - self.buffer.len()).min(READ_STEP);
-            if self.read_some(step).await? == 0 {
+            if self.read_some().await? == 0 {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn read_some(&mut self, step: usize) -> io::Result<usize> {
-        self.buffer.reserve(step);
+    async fn read_some(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(READ_STEP);
         self.source.read_buf(&mut self.buffer).await
     }
 }
@@ -302,6 +328,18 @@ mod tests {
     fn a_payload_above_the_limit_is_refused_though_each_packet_of_it_is_below() {
         let wire = written(&[vec![7; MAX_CHUNK + 100]]);
         assert!(matches!(read_all(&wire, MAX_CHUNK + 50), Err(CodecError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_refused_payload_can_be_passed_over() {
+        let wire = written(&[vec![7; 2 * MAX_CHUNK + 5], b"next".to_vec()]);
+        block_on(async {
+            let mut reader = PacketReader::new(&wire[..], MAX_CHUNK + 50);
+            assert!(matches!(reader.next().await, Err(CodecError::TooLarge { .. })));
+            reader.skip_payload().await.unwrap();
+            assert_eq!(reader.sequence(), 3);
+            assert_eq!(reader.next().await.unwrap().unwrap(), &b"next"[..]);
+        });
     }
 
     #[test]

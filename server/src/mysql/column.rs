@@ -180,7 +180,10 @@ impl Announced {
             UInt64 => Self::number(code::LONGLONG, 20, 0).unsigned(),
             Float16 | Float32 => Self::number(code::FLOAT, 12, DECIMALS_DYNAMIC),
             Float64 => Self::number(code::DOUBLE, 22, DECIMALS_DYNAMIC),
-            Decimal32(precision, scale) | Decimal64(precision, scale) | Decimal128(precision, scale) | Decimal256(precision, scale) => {
+            Decimal32(precision, scale)
+            | Decimal64(precision, scale)
+            | Decimal128(precision, scale)
+            | Decimal256(precision, scale) => {
                 // A negative scale prints that many zeros more and no decimals.
                 let zeros = u32::from(scale.unsigned_abs()) * u32::from(*scale < 0);
                 Self::decimal(u32::from(*precision) + zeros, u8::try_from(*scale).unwrap_or(0))
@@ -192,7 +195,9 @@ impl Announced {
             Utf8 | LargeUtf8 | Utf8View => Self::text(code::VAR_STRING, TEXT_CHARS, 0),
             Binary | LargeBinary | BinaryView => Self::bytes(code::BLOB, u32::MAX, flag::BLOB),
             FixedSizeBinary(width) => Self::bytes(code::STRING, u32::try_from(*width).unwrap_or(0), 0),
-            List(_) | LargeList(_) | ListView(_) | LargeListView(_) | FixedSizeList(..) | Struct(_) | Map(..) => Self::json(),
+            List(_) | LargeList(_) | ListView(_) | LargeListView(_) | FixedSizeList(..) | Struct(_) | Map(..) => {
+                Self::json()
+            }
             Dictionary(_, value) => Self::of(value),
             RunEndEncoded(_, values) => Self::of(values.data_type()),
             Interval(_) | Union(..) => Self::text(code::VAR_STRING, TEXT_CHARS, 0),
@@ -207,9 +212,11 @@ impl Announced {
             Some((head, rest)) => (head.to_owned() + rest.split_once(')').map_or("", |(_, tail)| tail), rest),
             None => (name.clone(), ""),
         };
-        let mut arguments = arguments.split(')').next().unwrap_or("").split(',').map(|number| number.trim().parse::<u32>().ok());
+        let mut arguments =
+            arguments.split(')').next().unwrap_or("").split(',').map(|number| number.trim().parse::<u32>().ok());
         let (first, second) = (arguments.next().flatten(), arguments.next().flatten());
-        let words: Vec<&str> = head.split_whitespace().filter(|word| *word != "UNSIGNED" && *word != "SIGNED").collect();
+        let words: Vec<&str> =
+            head.split_whitespace().filter(|word| *word != "UNSIGNED" && *word != "SIGNED").collect();
         let unsigned = head.split_whitespace().any(|word| word == "UNSIGNED");
         let announced = match words.as_slice() {
             ["BOOL" | "BOOLEAN"] => Self::number(code::TINY, 1, 0),
@@ -220,7 +227,9 @@ impl Announced {
             ["BIGINT"] | [] if unsigned || !words.is_empty() => Self::number(code::LONGLONG, 20, 0),
             ["FLOAT"] => Self::number(code::FLOAT, 12, DECIMALS_DYNAMIC),
             ["DOUBLE"] | ["DOUBLE", "PRECISION"] | ["REAL"] => Self::number(code::DOUBLE, 22, DECIMALS_DYNAMIC),
-            ["DECIMAL" | "NUMERIC"] => Self::decimal(first.unwrap_or(10), second.and_then(|s| u8::try_from(s).ok()).unwrap_or(0)),
+            ["DECIMAL" | "NUMERIC"] => {
+                Self::decimal(first.unwrap_or(10), second.and_then(|s| u8::try_from(s).ok()).unwrap_or(0))
+            }
             ["DATE"] => Self::number(code::DATE, 10, 0),
             ["TIME"] => Self::number(code::TIME, 17, 6),
             ["DATETIME"] => Self::moment(code::DATETIME),
@@ -228,7 +237,9 @@ impl Announced {
             ["YEAR"] => Self::number(code::YEAR, 4, 0).unsigned(),
             ["CHAR"] => Self::text(code::STRING, first.unwrap_or(1), 0),
             ["VARCHAR"] => Self::text(code::VAR_STRING, first.unwrap_or(TEXT_CHARS), 0),
-            ["TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "STRING"] => Self::text(code::BLOB, TEXT_CHARS, flag::BLOB),
+            ["TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "STRING"] => {
+                Self::text(code::BLOB, TEXT_CHARS, flag::BLOB)
+            }
             ["JSON"] => Self::json(),
             ["BINARY"] => Self::bytes(code::STRING, first.unwrap_or(1), 0),
             ["VARBINARY"] => Self::bytes(code::VAR_STRING, first.unwrap_or(TEXT_CHARS), 0),

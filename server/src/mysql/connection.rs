@@ -46,7 +46,13 @@ enum Next {
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, id: u32, front: Arc<Front>, cancel: CancellationToken) -> Self {
+    pub(super) fn new(
+        socket: TcpStream,
+        peer: SocketAddr,
+        id: u32,
+        front: Arc<Front>,
+        cancel: CancellationToken,
+    ) -> Self {
         let (reader, writer) = socket.into_split();
         let (reader, writer) = (PacketReader::new(reader, LOGIN_PACKET_LIMIT), PacketWriter::new(writer));
         Self { reader, writer, front, id, peer, cancel }
@@ -65,6 +71,7 @@ impl Connection {
                 return;
             }
         };
+        let logged_in = matches!(login, Ok(Some(_)));
         let ended = match login {
             Ok(Some((session, capabilities))) => self.serve(session, capabilities).await,
             Ok(None) => Ok(()),
@@ -72,7 +79,7 @@ impl Connection {
         };
         if let Err(error) = ended {
             debug!(connection = self.id, peer = %self.peer, %error, "connection ended");
-            self.complain(&error).await;
+            self.complain(&error, logged_in).await;
         }
     }
 
@@ -95,7 +102,10 @@ impl Connection {
                 attributes: request.attributes,
             };
             // A panic while a session opens must not leave the client waiting for a verdict.
-            AssertUnwindSafe(self.front.sessions.open(login)).catch_unwind().await.unwrap_or_else(|_| Err(self.panicked()))
+            AssertUnwindSafe(self.front.sessions.open(login))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(self.panicked()))
         } else {
             Err(SqlError::access_denied(&request.user, &self.peer.ip().to_string(), judged.used_password))
         };
@@ -152,31 +162,41 @@ impl Connection {
                 format!("The client was disconnected by the server after {} s without a command; connect again", idle_timeout.as_secs()),
             ),
         };
-        self.writer.begin(0);
+        // Numbered as an answer: the client reads it as one, when it next asks.
+        self.writer.begin(1);
         self.send_error(&farewell).await?;
         Ok(None)
     }
 
-    /// Tells the client why it is being left, if it broke the protocol and may still be listening.
-    async fn complain(&mut self, error: &CodecError) {
-        let error = match error {
+    /// Tells the client why it is being left, if it broke the protocol and may still be listening. All this within the time
+    /// of a login.
+    async fn complain(&mut self, error: &CodecError, logged_in: bool) {
+        let answer = match error {
             CodecError::Io(_) | CodecError::Truncated => return,
             CodecError::OutOfOrder { .. } => SqlError::new(1156, format!("Got packets out of order: {error}")),
-            CodecError::TooLarge { limit } => {
-                SqlError::new(1153, format!("Got a packet bigger than 'max_allowed_packet' bytes; the limit is {limit}"))
-            }
+            CodecError::TooLarge { limit } => SqlError::new(
+                1153,
+                format!("Got a packet bigger than 'max_allowed_packet' bytes; the limit is {limit}"),
+            ),
             CodecError::Malformed(cause) => SqlError::bad_handshake(cause),
         };
-        self.writer.begin(self.reader.sequence().max(1));
-        // It may have gone already; then there is nobody left to tell.
-        if self.send_error(&error).await.is_ok() && self.writer.close().await.is_ok() {
-            let patience = self.front.world.clock.sleep(self.front.settings.login_timeout);
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => {}
-                () = self.reader.discard() => {}
-                () = patience => {}
+        let (cancel, front) = (self.cancel.clone(), self.front.clone());
+        let farewell = async {
+            if logged_in && matches!(error, CodecError::TooLarge { .. }) {
+                self.reader.skip_payload().await?;
             }
+            self.writer.begin(self.reader.sequence().max(1));
+            self.send_error(&answer).await?;
+            self.writer.close().await?;
+            self.reader.discard().await;
+            Ok::<(), CodecError>(())
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            // If it has gone already there is nobody left to tell.
+            _ = farewell => {}
+            () = front.world.clock.sleep(front.settings.login_timeout) => {}
         }
     }
 

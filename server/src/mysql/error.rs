@@ -125,7 +125,10 @@ impl SqlError {
 
     /// 3024: cancelled by a time limit.
     pub fn timed_out(limit: &str) -> Self {
-        Self::new(3024, format!("Query execution was interrupted, maximum statement execution time of {limit} exceeded"))
+        Self::new(
+            3024,
+            format!("Query execution was interrupted, maximum statement execution time of {limit} exceeded"),
+        )
     }
 
     /// The SQLSTATE as text.

@@ -144,7 +144,8 @@ impl LoginRequest {
         };
         let mut database = None;
         if capabilities.contains(Capabilities::CONNECT_WITH_DB) {
-            database = Some(text(fields.until_nul(), "the database's name is not UTF-8")?).filter(|name| !name.is_empty());
+            database =
+                Some(text(fields.until_nul(), "the database's name is not UTF-8")?).filter(|name| !name.is_empty());
         }
         let mut plugin = None;
         if capabilities.contains(Capabilities::PLUGIN_AUTH) {

@@ -51,13 +51,14 @@ impl Default for ListenerSettings {
 
 /// Why the port could not be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen for MySQL clients on {address}: {source}; stop the process that uses the port, or choose another with --mysql-listen")]
+#[error(
+    "cannot listen for MySQL clients on {address}: {cause}; stop the process that uses the port, or choose another with --mysql-listen"
+)]
 pub struct ListenError {
     /// What was asked for.
     pub address: SocketAddr,
-    /// Why not.
-    #[source]
-    pub source: std::io::Error,
+    /// Why not; it is part of the message.
+    pub cause: std::io::Error,
 }
 
 /// What all connections share.
@@ -85,7 +86,7 @@ impl Listener {
         settings: ListenerSettings,
         cancel: CancellationToken,
     ) -> Result<Self, ListenError> {
-        let socket = TcpListener::bind(address).await.map_err(|source| ListenError { address, source })?;
+        let socket = TcpListener::bind(address).await.map_err(|cause| ListenError { address, cause })?;
         Ok(Self { socket, front: Arc::new(Front { accounts, sessions, world, settings }), cancel })
     }
 

@@ -66,6 +66,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LoginExchange<'_, R, W> {
             salt = Salt::fresh(self.random);
             self.writer.packet(|out| encode_switch(plugin, &salt, out));
             self.writer.flush().await?;
+            self.reader.begin(self.writer.sequence());
             let Some(packet) = self.reader.next().await? else { return Ok(None) };
             self.writer.begin(self.reader.sequence());
             answer = packet.to_vec();

@@ -10,7 +10,7 @@
 //! | `login`, [`handshake`], [`auth`] | the exchange, its packets, passwords |
 //! | [`commands`] | what a client may ask |
 //! | [`handler`], [`error`] | **the seam**: what executes statements, and how it fails |
-//! | `resultset`, [`column`], `text`, `moment` | Arrow batches as rows of text |
+//! | `resultset`, [`mod@column`], `text`, `moment` | Arrow batches as rows of text |
 //! | [`codec`], [`fields`], [`reply`], [`capabilities`] | packets, fields, OK/ERR/EOF, flags; the client of `millrace sql` uses them too |
 //!
 //! What holds: nothing that a client sends can panic or make the server hold more than a limit says; a stranger costs at most

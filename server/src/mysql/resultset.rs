@@ -88,7 +88,9 @@ async fn send_batch<W: AsyncWrite + Unpin>(
 ) -> Result<Result<(), SqlError>, CodecError> {
     if batch.num_columns() != schema.fields().len() {
         let (announced, came) = (schema.fields().len(), batch.num_columns());
-        return Ok(Err(SqlError::other(format!("the result was announced with {announced} columns and came with {came}"))));
+        return Ok(Err(SqlError::other(format!(
+            "the result was announced with {announced} columns and came with {came}"
+        ))));
     }
     let columns = match batch.columns().iter().map(unfold).collect::<Result<Vec<_>, _>>() {
         Ok(columns) => columns,
@@ -114,7 +116,8 @@ fn put_rows<W: AsyncWrite + Unpin>(
     end: usize,
 ) -> Result<usize, ArrowError> {
     let arrays = columns.iter().map(|column| column.as_ref() as &dyn Array);
-    let mut cells = schema.fields().iter().zip(arrays).map(|(field, array)| cell(field, array)).collect::<Result<Vec<_>, _>>()?;
+    let mut cells =
+        schema.fields().iter().zip(arrays).map(|(field, array)| cell(field, array)).collect::<Result<Vec<_>, _>>()?;
     for row in from..end {
         writer.packet(|out| cells.iter_mut().for_each(|cell| cell(row, out)));
         if writer.buffered() >= FLUSH_BYTES {

@@ -17,6 +17,8 @@ use super::handler::{Answer, Login, SessionFactory, SqlSession};
 pub(crate) struct StandIn {
     /// How many batches have been drawn from streams.
     pub(crate) drawn: watch::Sender<usize>,
+    /// How many statements that never end have begun.
+    pub(crate) begun: watch::Sender<usize>,
     /// How many statements were dropped before their end.
     pub(crate) cancelled: watch::Sender<usize>,
     /// The last login that was let in.
@@ -25,7 +27,12 @@ pub(crate) struct StandIn {
 
 impl StandIn {
     pub(crate) fn new() -> Self {
-        Self { drawn: watch::Sender::new(0), cancelled: watch::Sender::new(0), login: watch::Sender::new(None) }
+        Self {
+            drawn: watch::Sender::new(0),
+            begun: watch::Sender::new(0),
+            cancelled: watch::Sender::new(0),
+            login: watch::Sender::new(None),
+        }
     }
 }
 
@@ -48,7 +55,7 @@ struct StandInSession {
     database: Option<String>,
 }
 
-/// Counts its statement as cancelled unless it came to its end.
+/// Counts its statement as dropped.
 struct Guard(watch::Sender<usize>);
 
 impl Drop for Guard {
@@ -70,6 +77,7 @@ impl SqlSession for StandInSession {
             ["database"] => Ok(rows(vec![("database", text(vec![self.database.clone()]))])),
             ["hang"] => {
                 let _guard = Guard(self.world.cancelled.clone());
+                self.world.begun.send_modify(|count| *count += 1);
                 std::future::pending().await
             }
             ["panic"] => panic!("a statement that panics"),
@@ -133,7 +141,9 @@ struct RowsOf {
 
 impl RowsOf {
     fn new(columns: Vec<(&str, ArrayRef)>) -> Self {
-        let first = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap();
+        let first =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+                .unwrap();
         Self { schema: first.schema(), first }
     }
 }

@@ -94,7 +94,9 @@ pub(super) fn cell<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Cell
             let values = array.as_fixed_size_binary();
             nullable(array, move |row, out| put_string(out, values.value(row)))
         }
-        List(_) | LargeList(_) | ListView(_) | LargeListView(_) | FixedSizeList(..) | Struct(_) | Map(..) => json(field, array)?,
+        List(_) | LargeList(_) | ListView(_) | LargeListView(_) | FixedSizeList(..) | Struct(_) | Map(..) => {
+            json(field, array)?
+        }
         Interval(_) | Union(..) | Dictionary(..) | RunEndEncoded(..) => displayed(array)?,
     })
 }
@@ -113,7 +115,9 @@ fn number<'a, T: ArrowPrimitiveType>(array: &'a dyn Array, put: impl Fn(T::Nativ
 
 fn decimal<'a, T: DecimalType>(array: &'a dyn Array, scale: i8) -> Cell<'a> {
     let values = array.as_primitive::<T>();
-    nullable(array, move |row, out| put_string(out, T::format_decimal(values.value(row), T::MAX_PRECISION, scale).as_bytes()))
+    nullable(array, move |row, out| {
+        put_string(out, T::format_decimal(values.value(row), T::MAX_PRECISION, scale).as_bytes())
+    })
 }
 
 fn timestamp<'a>(array: &'a dyn Array, unit: TimeUnit, zone: Option<&str>) -> Cell<'a> {
@@ -221,7 +225,13 @@ fn put_float(finite: bool, value: impl std::fmt::Debug + Into<f64> + Copy, out: 
     use std::fmt::Write;
     if !finite {
         let value: f64 = value.into();
-        let word = if value.is_nan() { "NaN" } else if value > 0.0 { "Infinity" } else { "-Infinity" };
+        let word = if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        };
         return out.extend_from_slice(word.as_bytes());
     }
     let start = out.len();
@@ -265,11 +275,17 @@ mod tests {
 
     #[test]
     fn integers_and_booleans_are_digits() {
-        assert_eq!(shown(Int64Array::from(vec![Some(i64::MIN), None, Some(0)])), [Some(i64::MIN.to_string()), None, Some("0".into())]);
+        assert_eq!(
+            shown(Int64Array::from(vec![Some(i64::MIN), None, Some(0)])),
+            [Some(i64::MIN.to_string()), None, Some("0".into())]
+        );
         assert_eq!(one(UInt64Array::from(vec![u64::MAX])), u64::MAX.to_string());
         assert_eq!(one(Int8Array::from(vec![-128])), "-128");
         assert_eq!(one(UInt8Array::from(vec![255])), "255");
-        assert_eq!(shown(BooleanArray::from(vec![Some(true), Some(false), None])), [Some("1".into()), Some("0".into()), None]);
+        assert_eq!(
+            shown(BooleanArray::from(vec![Some(true), Some(false), None])),
+            [Some("1".into()), Some("0".into()), None]
+        );
         assert_eq!(shown(NullArray::new(2)), [None, None]);
     }
 
@@ -293,11 +309,13 @@ mod tests {
 
     #[test]
     fn decimals_keep_their_scale() {
-        let decimal = |value: i128, scale| one(Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale).unwrap());
+        let decimal =
+            |value: i128, scale| one(Decimal128Array::from(vec![value]).with_precision_and_scale(38, scale).unwrap());
         assert_eq!(decimal(-12_345, 2), "-123.45");
         assert_eq!(decimal(5, 3), "0.005");
         assert_eq!(decimal(5, 0), "5");
-        let wide = Decimal256Array::from(vec![arrow::datatypes::i256::from_i128(-1)]).with_precision_and_scale(60, 1).unwrap();
+        let wide =
+            Decimal256Array::from(vec![arrow::datatypes::i256::from_i128(-1)]).with_precision_and_scale(60, 1).unwrap();
         assert_eq!(one(wide), "-0.1");
         assert_eq!(one(Decimal32Array::from(vec![150]).with_precision_and_scale(9, 2).unwrap()), "1.50");
         assert_eq!(one(Decimal64Array::from(vec![150]).with_precision_and_scale(18, 1).unwrap()), "15.0");
@@ -317,7 +335,11 @@ mod tests {
     #[test]
     fn a_moment_with_a_zone_is_shown_in_that_zone() {
         let summer = 1_751_328_000;
-        for (zone, text) in [("UTC", "2025-07-01 00:00:00"), ("+02:00", "2025-07-01 02:00:00"), ("America/New_York", "2025-06-30 20:00:00")] {
+        for (zone, text) in [
+            ("UTC", "2025-07-01 00:00:00"),
+            ("+02:00", "2025-07-01 02:00:00"),
+            ("America/New_York", "2025-06-30 20:00:00"),
+        ] {
             assert_eq!(one(TimestampSecondArray::from(vec![summer]).with_timezone(zone)), text);
         }
         let beyond = TimestampSecondArray::from(vec![i64::MIN]).with_timezone("Europe/Berlin");
@@ -359,7 +381,10 @@ mod tests {
         assert_eq!(shown(list), [Some("[1,null]".into()), None]);
         let names: ArrayRef = Arc::new(StringArray::from(vec![Some("a\"b"), None]));
         let fields = Fields2::from(vec![Field::new("name", DataType::Utf8, true)]);
-        assert_eq!(shown(StructArray::new(fields, vec![names], None)), [Some(r#"{"name":"a\"b"}"#.into()), Some(r#"{"name":null}"#.into())]);
+        assert_eq!(
+            shown(StructArray::new(fields, vec![names], None)),
+            [Some(r#"{"name":"a\"b"}"#.into()), Some(r#"{"name":null}"#.into())]
+        );
         let mut map = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
         map.keys().append_value("k");
         map.values().append_value(5);

@@ -36,13 +36,24 @@ pub struct PinRequest {
     pub streams: Vec<PinStream>,
 }
 
+/// Why an owner does not serve a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinRefusal {
+    /// It holds the stream, but under another epoch or no longer from C(s) on: plan again at a newer version.
+    PlanAgain,
+    /// It holds nothing of the stream: it has let it go after committing all that was visible, has given it up, or has not
+    /// taken it up yet. What it ever showed and did not commit is not visible to anybody now, so a version read after this
+    /// answer, at which the stream's epoch is still the same, is whole without its memory.
+    NotHeld,
+}
+
 /// What an owner answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinOutcome {
     /// Held; E(s) of each stream: the end of what is logged and published.
     Pinned(BTreeMap<StreamId, Offset>),
-    /// These can no longer reach back to C(s), or are held under another epoch, or not at all: plan again at a newer version.
-    PlanAgain(Vec<StreamId>),
+    /// None is held, because of these.
+    Refused(BTreeMap<StreamId, PinRefusal>),
 }
 
 /// "Give me the rows of exactly these ranges."

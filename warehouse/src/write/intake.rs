@@ -67,7 +67,6 @@ pub(super) enum IntakeEvent {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Intake {
     pub pipeline: Arc<Pipeline>,
     pub table: Arc<Table>,
@@ -120,7 +119,7 @@ impl Intake {
         self.budget.has_room() && !self.wal_full.load(Ordering::Relaxed)
     }
 
-    async fn tell(&self, event: IntakeEvent) -> Result<(), Closed> {
+    async fn tell(&mut self, event: IntakeEvent) -> Result<(), Closed> {
         self.events.send(event).await.map_err(|_| Closed)
     }
 
@@ -203,7 +202,7 @@ impl Intake {
             StreamOrigin { stream: fetched.stream, topic: Arc::clone(&source.topic), partition: source.partition };
         crash_point("decode.before");
         let payload_bytes = fetched.records.bytes() as u64;
-        let newest_timestamp_ms = fetched.records.iter().filter_map(|record| record.timestamp_ms).next_back();
+        let newest_timestamp_ms = fetched.records.iter().filter_map(|record| record.timestamp_ms).max();
         let (batch, payload) = self.decode(origin, fetched).await;
         if self.pipeline.settings.errors == ErrorPolicy::Pause
             && let Some((offset, message)) = first_error(&batch)
@@ -242,7 +241,7 @@ impl Intake {
         let mut told = false;
         loop {
             match self.wal.append(record.clone()).await {
-                Err(error @ WalError::DiskFull { .. }) => {
+                Err(error @ WalError::DiskFull) => {
                     if !told {
                         self.troubled = true;
                         told = true;

@@ -99,8 +99,10 @@ pub enum Pinned {
         /// The batches that cover `[C(s), E(s))`.
         batches: Vec<Arc<Held>>,
     },
-    /// It cannot be served from here: another epoch, or no longer reaching back so far.
+    /// It is held, but under another epoch, or no longer reaching back so far.
     PlanAgain,
+    /// Nothing of it is held here.
+    NotHeld,
 }
 
 #[derive(Debug, Default)]
@@ -258,7 +260,8 @@ impl Memtable {
                 let range = OffsetRange::new(committed, rows.logged);
                 Pinned::Rows { end: rows.logged, batches: rows.between(range).cloned().collect() }
             }
-            _ => Pinned::PlanAgain,
+            Some(_) => Pinned::PlanAgain,
+            None => Pinned::NotHeld,
         }
     }
 

@@ -4,11 +4,34 @@
 //! version, and contiguous from the committed offset. All else is dropped and fetched again: another owner may have held
 //! the stream in between, and left other rows at the same offsets.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use catalog::{Fence, Granted, NodeId, Offset, Pipeline, SchemaId, StreamId, Table};
 use wal::{Replay, WalError, WalPosition};
 
 use super::batch::{Batch, BatchHead};
 use crate::schema::storage_schema;
+
+/// The replayed log, until recovery is over: its views keep removed segments on the disk, so it must not live longer.
+#[derive(Debug)]
+pub struct Recovered(Mutex<Option<Arc<Replay>>>);
+
+impl Recovered {
+    /// What was in the log when it was opened.
+    pub fn new(replay: Replay) -> Self {
+        Self(Mutex::new(Some(Arc::new(replay))))
+    }
+
+    /// The replayed log, while recovery lasts.
+    pub fn replay(&self) -> Option<Arc<Replay>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends recovery; what was there, if it had not ended before.
+    pub fn end(&self) -> Option<Arc<Replay>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// What decides whether a record may be adopted.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,7 @@ use std::time::Duration;
 use catalog::{NodeId, Offset, Pipeline, StreamId, Table, TaskIndex};
 use tokio::sync::{mpsc, watch};
 use vfs::World;
-use wal::{Record, Replay, Wal, WalError};
+use wal::{Record, Wal, WalError};
 
 use super::batch::Batch;
 use super::commit::{Committed, Committer};
@@ -30,7 +30,7 @@ use super::intake::{IN_FLIGHT_MAX, IntakeCommand, IntakeEvent, Logging};
 use super::memory::MemoryBudget;
 use super::memtable::{Held, Memtable};
 use super::messages::{OwnedStream, StreamCondition, StreamReport, TaskReport, TaskState, Trouble};
-use super::recovery::adoptable;
+use super::recovery::{Recovered, adoptable};
 use super::source::SourceStream;
 
 /// How often timers are looked at when nothing happens.
@@ -77,7 +77,7 @@ pub(super) struct Task {
     pub node: NodeId,
     pub world: World,
     pub wal: Wal,
-    pub replay: Arc<Replay>,
+    pub recovered: Arc<Recovered>,
     pub budget: Arc<MemoryBudget>,
     pub memtable: Arc<Memtable>,
     pub committer: Arc<Committer>,
@@ -234,8 +234,9 @@ impl Task {
     async fn adopt(&self, owned: &OwnedStream) -> Result<Offset, TaskEnd> {
         crash_point("recover.before");
         let granted = &owned.granted;
+        let Some(replay) = self.recovered.replay() else { return Ok(granted.committed) };
         let room = (self.budget.limit() / 2).saturating_sub(self.budget.used());
-        let (batches, last) = adoptable(&self.replay, granted, &self.node, &self.pipeline, &self.table, room)
+        let (batches, last) = adoptable(&replay, granted, &self.node, &self.pipeline, &self.table, room)
             .map_err(|error| TaskEnd::WalLost(error.to_string()))?;
         let mut position = granted.committed;
         if !batches.is_empty() {
@@ -308,7 +309,7 @@ impl Task {
                 Ok(())
             }
             // Not logged. What follows it in the queue has a hole before it and is dropped; fetch again from the hole.
-            Err(WalError::DiskFull { .. }) => self.refetch(stream, epoch, running).await,
+            Err(WalError::DiskFull) => self.refetch(stream, epoch, running).await,
             Err(error @ WalError::Fenced { .. }) => {
                 self.lose(stream, error.to_string(), running).await;
                 Ok(())

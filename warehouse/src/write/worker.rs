@@ -13,7 +13,7 @@ use object_store::ObjectStore;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use vfs::{Disk, World};
-use wal::{Replay, Wal, WalError, WalSettings};
+use wal::{Wal, WalError, WalSettings};
 
 use super::commit::Committer;
 use super::decode::PipelineDecoder;
@@ -23,9 +23,10 @@ use super::memory::{Charge, MemoryBudget};
 use super::memtable::{Held, Memtable, Pinned};
 use super::messages::{Heartbeat, OwnedStream, TaskReport, TaskState, WorkerCommand};
 use super::pins::Pins;
+use super::recovery::Recovered;
 use super::source::{SourceConnector, SourceOptions};
 use super::task::{Task, TaskCommand, TaskEnd, TaskStatus};
-use crate::read::pin::{MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
+use crate::read::pin::{MemtableScan, PinError, PinOutcome, PinRefusal, PinRequest, PinStream, QueryId};
 use arrow::array::RecordBatch;
 
 /// How often the worker looks after its WAL and its pins.
@@ -103,7 +104,7 @@ struct Running {
 #[derive(Clone, Debug)]
 struct Log {
     wal: Wal,
-    replay: Arc<Replay>,
+    recovered: Arc<Recovered>,
 }
 
 #[derive(Debug, Default)]
@@ -152,8 +153,8 @@ impl Worker {
 
     async fn open_log(parts: &WorkerParts, settings: &WorkerSettings) -> Result<Log, WalError> {
         let disk = Arc::clone(&parts.wal_disk);
-        let (wal, replay) = Wal::open(disk, settings.wal.clone(), parts.world.clone()).await?;
-        Ok(Log { wal, replay: Arc::new(replay) })
+        let (wal, replay) = Wal::open(disk, settings.wal, parts.world.clone()).await?;
+        Ok(Log { wal, recovered: Arc::new(Recovered::new(replay)) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -182,12 +183,12 @@ impl Worker {
 
     /// Records of streams that were not granted to this node again are somebody else's now, or fetched again.
     fn end_recovery(&self) {
-        let mut state = self.state();
+        let state = self.state();
         let held: Vec<StreamId> = state.tasks.values().flat_map(|task| task.memtable.cursors().into_keys()).collect();
-        if let Some(log) = &mut state.log {
-            for stream in log.replay.streams().filter(|stream| !held.contains(&StreamId(*stream))) {
-                log.wal.forget(stream);
-            }
+        let Some(log) = &state.log else { return };
+        let Some(replay) = log.recovered.end() else { return };
+        for stream in replay.streams().keys().filter(|stream| !held.contains(&StreamId(**stream))) {
+            log.wal.forget(*stream);
         }
     }
 
@@ -195,13 +196,13 @@ impl Worker {
         let state = self.state();
         let Some(log) = &state.log else { return };
         let stats = log.wal.stats();
-        metrics::gauge!("millrace_wal_bytes").set(stats.bytes as f64);
+        metrics::gauge!("millrace_wal_bytes").set(stats.bytes_on_disk as f64);
         metrics::gauge!("millrace_memory_used_bytes").set(self.parts.budget.used() as f64);
-        self.wal_full.store(stats.bytes >= self.settings.wal_bytes_max, Ordering::Relaxed);
-        if stats.bytes < self.settings.wal_bytes_max / 10 * 6 {
+        self.wal_full.store(stats.bytes_on_disk >= self.settings.wal_bytes_max, Ordering::Relaxed);
+        if stats.bytes_on_disk < self.settings.wal_bytes_max / 10 * 6 {
             return;
         }
-        let Some((stream, _)) = stats.oldest else { return };
+        let Some((stream, _)) = stats.oldest_needed else { return };
         let owner = state.tasks.values().find(|task| task.memtable.cursors().contains_key(&StreamId(stream)));
         match owner {
             // A full inbox means that the task is busy with something that ends in a flush or in its end.
@@ -315,7 +316,7 @@ impl Worker {
         &self, key: TaskKey, pipeline: Arc<Pipeline>, table: Arc<Table>,
     ) -> Result<mpsc::Sender<TaskCommand>, WorkerError> {
         let log = self.state().log.clone().ok_or_else(|| WorkerError::Wal("it was lost and is being replaced".to_owned()))?;
-        let decoder = PipelineDecoder::new(Arc::clone(&table), Arc::clone(&pipeline))
+        let decoder = PipelineDecoder::new(&table, &pipeline)
             .map_err(|error| WorkerError::Pipeline(error.to_string()))?;
         let options = SourceOptions {
             read_committed: pipeline.settings.read_committed,
@@ -368,7 +369,7 @@ impl Worker {
             node: self.settings.node.clone(),
             world,
             wal: log.wal,
-            replay: log.replay,
+            recovered: log.recovered,
             budget: Arc::clone(&self.parts.budget),
             memtable: Arc::clone(&memtable),
             commit_trouble,
@@ -439,7 +440,7 @@ impl Worker {
             tasks: state.tasks.values().map(|task| task.status.get()).collect(),
             memory_used: self.parts.budget.used(),
             memory_limit: self.parts.budget.limit(),
-            wal_bytes: state.log.as_ref().map_or(0, |log| log.wal.stats().bytes),
+            wal_bytes: state.log.as_ref().map_or(0, |log| log.wal.stats().bytes_on_disk),
         }
     }
 
@@ -447,21 +448,16 @@ impl Worker {
     pub fn pin(&self, request: &PinRequest) -> PinOutcome {
         let memtables: Vec<Arc<Memtable>> = self.state().tasks.values().map(|task| Arc::clone(&task.memtable)).collect();
         let mut held = BTreeMap::new();
-        let mut again = Vec::new();
+        let mut refused = BTreeMap::new();
         for wanted in &request.streams {
-            let pinned = memtables.iter().find_map(|memtable| {
-                match memtable.pin(wanted.stream, wanted.epoch, wanted.committed) {
-                    Pinned::Rows { end, batches } => Some((end, batches)),
-                    Pinned::PlanAgain => None,
-                }
-            });
-            match pinned {
-                Some(rows) => drop(held.insert(wanted.stream, rows)),
-                None => again.push(wanted.stream),
+            match pin_one(&memtables, wanted) {
+                Pinned::Rows { end, batches } => drop(held.insert(wanted.stream, (end, batches))),
+                Pinned::PlanAgain => drop(refused.insert(wanted.stream, PinRefusal::PlanAgain)),
+                Pinned::NotHeld => drop(refused.insert(wanted.stream, PinRefusal::NotHeld)),
             }
         }
-        if !again.is_empty() {
-            return PinOutcome::PlanAgain(again);
+        if !refused.is_empty() {
+            return PinOutcome::Refused(refused);
         }
         let ends = held.iter().map(|(stream, (end, _)): (&StreamId, &(_, Vec<Arc<Held>>))| (*stream, *end)).collect();
         self.pins.hold(request.query, held);
@@ -492,4 +488,17 @@ impl Worker {
         }
         self.stop.cancel();
     }
+}
+
+/// Looks for a stream in the memtables of all tasks: rows first, then a task that holds it otherwise.
+fn pin_one(memtables: &[Arc<Memtable>], wanted: &PinStream) -> Pinned {
+    let mut answer = Pinned::NotHeld;
+    for memtable in memtables {
+        match memtable.pin(wanted.stream, wanted.epoch, wanted.committed) {
+            Pinned::NotHeld => {}
+            Pinned::PlanAgain => answer = Pinned::PlanAgain,
+            rows @ Pinned::Rows { .. } => return rows,
+        }
+    }
+    answer
 }

@@ -169,11 +169,18 @@ async fn read_only(store: &dyn KvStore) {
     let written_at = put(store, b"only/k", b"2").await;
     assert_eq!(get(reader.as_mut(), b"only/k").await, before, "a transaction reads one version");
     let read_at = reader.commit().await;
-    assert!(matches!(read_at, Ok(stamp) if stamp < written_at), "a transaction without writes never conflicts: {read_at:?}");
+    assert!(
+        matches!(read_at, Ok(stamp) if stamp < written_at),
+        "a transaction without writes never conflicts: {read_at:?}"
+    );
     let mut dropped = begin(store).await;
     dropped.set(b"only/k", b"3");
     drop(dropped);
-    assert_eq!(value(store, b"only/k").await.as_deref(), Some(&b"2"[..]), "a dropped transaction leaves nothing behind");
+    assert_eq!(
+        value(store, b"only/k").await.as_deref(),
+        Some(&b"2"[..]),
+        "a dropped transaction leaves nothing behind"
+    );
     let mut zero = begin(store).await;
     let none = RangeOptions { limit: 0, ..RangeOptions::default() };
     let refused = zero.range(KeyRange::prefix(b"only/"), none).await;

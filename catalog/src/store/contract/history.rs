@@ -1,55 +1,16 @@
-//! Random transactions at once, written down as they went, and judged by a checker that knows nothing of any store.
-//!
-//! The checker executes the committed transactions one by one in the order of their stamps on a plain map, and demands
-//! 1. that each committed transaction read exactly what stands there at its place (strict serialisability);
-//! 2. that every transaction, also one that failed, read one version of the store, not older than what had been answered
-//!    before it began;
-//! 3. that a stamp is higher than all that were answered before its transaction began.
-
-use std::collections::BTreeMap;
+//! Random transactions at once, written down as they went, for the checker to judge.
 
 use bytes::Bytes;
 use futures::future::join_all;
 use vfs::{Random, SeededRandom};
 
 use super::begin;
-use crate::store::{
-    KeyRange, KvStore, KvTransaction, RangeOptions, RangePage, Read, Stamp, StoreError, VersionstampedValue,
-};
+use super::checker::{Observed, Step, judge};
+use crate::store::{KeyRange, KvStore, KvTransaction, RangeOptions, Read, Stamp, StoreError, VersionstampedValue};
 
 const WORKERS: u64 = 8;
 const TRANSACTIONS: usize = 60;
 const KEYS: u64 = 10;
-
-type Model = BTreeMap<Bytes, Bytes>;
-
-/// One thing that a transaction did, and what it was answered.
-#[derive(Clone, Debug)]
-enum Step {
-    Get(Bytes, Read, Option<Bytes>),
-    Range(KeyRange, RangeOptions, RangePage),
-    Set(Bytes, Bytes),
-    Clear(Bytes),
-    ClearRange(KeyRange),
-    Add(Bytes, i64),
-    StampedKey(Bytes, Bytes),
-    StampedValue(Bytes, Bytes),
-}
-
-/// One transaction as it went.
-#[derive(Debug)]
-struct Observed {
-    /// The highest stamp that had been answered to anybody before it began.
-    answered_before: Stamp,
-    steps: Vec<Step>,
-    outcome: Result<Stamp, StoreError>,
-}
-
-impl Observed {
-    fn writes(&self) -> bool {
-        !self.steps.iter().all(|step| matches!(step, Step::Get(..) | Step::Range(..)))
-    }
-}
 
 /// Runs one random history on an empty store and judges it; the error says what was wrong.
 ///
@@ -60,7 +21,10 @@ pub async fn check_history(store: &dyn KvStore, seed: u64) -> Result<(), String>
     let committed = history.iter().filter(|observed| observed.outcome.is_ok()).count();
     let conflicts = history.iter().filter(|observed| observed.outcome == Err(StoreError::Conflict)).count();
     assert_eq!(committed + conflicts, history.len(), "a transaction failed otherwise than by a conflict");
-    assert!(committed > history.len() / 10 && conflicts > 0, "a history without both shows nothing: {committed} committed");
+    assert!(
+        committed > history.len() / 10 && conflicts > 0,
+        "a history without both shows nothing: {committed} committed"
+    );
     judge(&history)
 }
 
@@ -162,90 +126,6 @@ fn random_range(random: &SeededRandom) -> KeyRange {
     KeyRange { start: a.clone().min(b.clone()), end: [a.max(b).as_ref(), b"\0"].concat().into() }
 }
 
-fn judge(history: &[Observed]) -> Result<(), String> {
-    let mut committed: Vec<(Stamp, &Observed)> = Vec::new();
-    for observed in history {
-        if let Ok(stamp) = observed.outcome {
-            let late_enough = stamp > observed.answered_before || (!observed.writes() && stamp == observed.answered_before);
-            if !late_enough {
-                return Err(format!("the stamp {stamp} is not above one answered before its begin: {observed:?}"));
-            }
-            committed.push((stamp, observed));
-        }
-    }
-    committed.sort_by_key(|(stamp, observed)| (*stamp, !observed.writes()));
-    let mut states = vec![(Stamp::default(), Model::new())];
-    for (stamp, observed) in committed {
-        let (last, state) = states.last().expect("the empty store is the first state");
-        if observed.writes() && stamp == *last {
-            return Err(format!("two commits have the stamp {stamp}"));
-        }
-        // A transaction that wrote nothing has the stamp of its version, so all that it read must stand there; of another's
-        // reads, those that can conflict must still stand where it committed.
-        let after = replay(&observed.steps, state, stamp, !observed.writes())
-            .map_err(|broken| format!("not serialisable at {stamp}: {broken} in {observed:?}"))?;
-        if observed.writes() {
-            states.push((stamp, after));
-        }
-    }
-    for observed in history {
-        let recent = states.partition_point(|(stamp, _)| *stamp <= observed.answered_before).saturating_sub(1);
-        let mut candidates = states[recent..].iter();
-        if !candidates.any(|(_, state)| replay(&observed.steps, state, Stamp::default(), true).is_ok()) {
-            return Err(format!("did not read one recent version: {observed:?}"));
-        }
-    }
-    Ok(())
-}
-
-/// Executes `steps` on `state`; answers the state after them, or which read was answered something else.
-fn replay(steps: &[Step], state: &Model, stamp: Stamp, with_snapshot_reads: bool) -> Result<Model, String> {
-    let mut state = state.clone();
-    let counts = |read: Read| with_snapshot_reads || read == Read::Serializable;
-    for step in steps {
-        match step {
-            Step::Get(key, read, seen) if counts(*read) && state.get(key) != seen.as_ref() => {
-                return Err(format!("{key:?} is {:?}, and was read as {seen:?}", state.get(key)));
-            }
-            Step::Range(range, options, seen) if counts(options.read) && !shows(seen, &page(&state, range, *options)) => {
-                return Err(format!("{range:?} holds {:?}, and was read as {seen:?}", page(&state, range, *options)));
-            }
-            Step::Get(..) | Step::Range(..) => {}
-            Step::Set(key, value) => drop(state.insert(key.clone(), value.clone())),
-            Step::Clear(key) => drop(state.remove(key)),
-            Step::ClearRange(range) => state.retain(|key, _| !range.contains(key)),
-            Step::Add(key, delta) => {
-                let mut number = [0; 8];
-                let value = state.get(key).cloned().unwrap_or_default();
-                value.iter().zip(&mut number).for_each(|(byte, place)| *place = *byte);
-                let sum = i64::from_le_bytes(number).wrapping_add(*delta);
-                state.insert(key.clone(), Bytes::copy_from_slice(&sum.to_le_bytes()));
-            }
-            Step::StampedKey(key, tail) => {
-                state.insert([key.as_ref(), stamp.as_ref(), tail].concat().into(), Bytes::new());
-            }
-            Step::StampedValue(key, tail) => drop(state.insert(key.clone(), [stamp.as_ref(), tail].concat().into())),
-        }
-    }
-    Ok(state)
-}
-
-fn page(state: &Model, range: &KeyRange, options: RangeOptions) -> RangePage {
-    let inside = state.iter().filter(|(key, _)| range.contains(key)).map(|(key, value)| (key.clone(), value.clone()));
-    let mut entries: Vec<(Bytes, Bytes)> = inside.collect();
-    if options.reverse {
-        entries.reverse();
-    }
-    let more = entries.len() > options.limit;
-    entries.truncate(options.limit);
-    RangePage { entries, more }
-}
-
-/// Whether a page that was read shows what stood there. It may promise more where nothing follows, never the reverse.
-fn shows(seen: &RangePage, stood: &RangePage) -> bool {
-    seen.entries == stood.entries && (seen.more || !stood.more)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -254,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::store::contract::ManualClock;
-    use crate::store::{MemoryStore, WatchFuture};
+    use crate::store::{MemoryStore, RangePage, WatchFuture};
 
     /// Which rule a store breaks.
     #[derive(Clone, Copy, Debug)]

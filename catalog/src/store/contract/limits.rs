@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{ManualClock, begin, commits, get, put, value};
 use crate::store::{
-    KEY_BYTES_LIMIT, KeyRange, KvStore, KvTransaction, Read, StoreError, TRANSACTION_AGE_LIMIT, TRANSACTION_BYTES_LIMIT,
-    VALUE_BYTES_LIMIT, VersionstampedValue,
+    KEY_BYTES_LIMIT, KeyRange, KvStore, KvTransaction, Read, StoreError, TRANSACTION_AGE_LIMIT,
+    TRANSACTION_BYTES_LIMIT, VALUE_BYTES_LIMIT, VersionstampedValue,
 };
 
 pub(super) async fn check_sizes(store: &dyn KvStore) {

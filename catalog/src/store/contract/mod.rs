@@ -1,5 +1,6 @@
 //! What every store must do, as checks that a store's tests call. Knows the seam alone, no store.
 
+mod checker;
 mod clock;
 mod conflicts;
 mod history;

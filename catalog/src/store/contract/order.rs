@@ -35,9 +35,14 @@ async fn at_once(store: &dyn KvStore) {
     commits.sort_unstable();
     assert!(commits.windows(2).all(|pair| pair[0].0 < pair[1].0), "no two commits share a stamp");
     let (_, last) = commits.last().expect("there were commits");
-    assert_eq!(value(store, b"order/last").await.as_deref(), Some(&[*last][..]), "the order of stamps is the order of writes");
+    assert_eq!(
+        value(store, b"order/last").await.as_deref(),
+        Some(&[*last][..]),
+        "the order of stamps is the order of writes"
+    );
     let mut reader = begin(store).await;
-    let log = scan(reader.as_mut(), KeyRange::prefix(b"order/log/"), Read::Serializable).await.expect("the log is read");
+    let log =
+        scan(reader.as_mut(), KeyRange::prefix(b"order/log/"), Read::Serializable).await.expect("the log is read");
     let written: Vec<&[u8]> = log.iter().map(|(_, value)| value.as_ref()).collect();
     let expected: Vec<&[u8]> = commits.iter().map(|(_, n)| std::slice::from_ref(n)).collect();
     assert_eq!(written, expected);

@@ -31,7 +31,8 @@ async fn own_writes(store: &dyn KvStore) {
     ] {
         assert_eq!(get(writer.as_mut(), key).await, expected.map(Bytes::from), "own writes are seen by get");
     }
-    let expected = [("own/0", "new"), ("own/3", "new"), ("own/4", "old")].map(|(k, v)| (Bytes::from(k), Bytes::from(v)));
+    let expected =
+        [("own/0", "new"), ("own/3", "new"), ("own/4", "old")].map(|(k, v)| (Bytes::from(k), Bytes::from(v)));
     let seen = all(writer.as_mut(), b"own/").await;
     assert_eq!(seen, expected, "own writes are seen by range");
     committed(writer).await;

@@ -3,18 +3,18 @@
 
 use std::sync::{Arc, RwLock};
 
-use redb::{Database, Durability, Table, WriteTransaction};
+use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 use vfs::Clock;
 
+use super::super::mutation::{Mutation, add_to};
 use super::super::resolver::{Decision, Resolver};
 use super::super::transaction::PendingCommit;
 use super::super::watches::Watches;
-use super::super::writes::{Mutation, add_to};
 use super::super::{KeyRange, Stamp, StoreError, TRANSACTION_BYTES_LIMIT};
+use super::State;
 use super::file::{COMMITS, ENTRIES, META, commits, from_redb};
 use super::view::View;
-use super::State;
 
 /// The most commits in a group.
 const GROUP: usize = 512;
@@ -143,6 +143,7 @@ impl Committer {
             Err(error) => {
                 // Not committed, and dropped: the file still has its last commit.
                 let cause = format!("cannot write to {}: {error}", self.place);
+                State::close(&self.state, &cause);
                 fail(answers, &StoreError::Unavailable { cause: cause.clone() });
                 return Err(cause);
             }

@@ -54,6 +54,12 @@ fn prepare(mut database: Database, place: &str) -> Result<Database, StoreError> 
         let detail = "its newest commits were lost, and an older state was found in their place".to_owned();
         return Err(StoreError::Damaged { place: place.to_owned(), detail });
     }
+    if !intact {
+        tracing::warn!(
+            store = place,
+            "the bookkeeping of free pages was wrong and has been rebuilt; no entry was lost"
+        );
+    }
     let failed = |error: ::redb::Error| from_redb(place, error);
     let write = database.begin_write().map_err(|error| failed(error.into()))?;
     let tables: Vec<String> =

@@ -15,6 +15,8 @@
 //! After 2 all of it is there. The commit count is written in the same transaction, so no stamp is given twice.
 
 mod committer;
+#[cfg(test)]
+mod disk;
 mod file;
 mod view;
 
@@ -83,7 +85,8 @@ impl RedbStore {
         let watches = Watches::default();
         let (thread_watches, thread_clock, thread_place) = (watches.clone(), Arc::clone(&clock), place.clone());
         let run = move || {
-            match open().and_then(|database| Committer::new(database, thread_place, jobs, thread_watches, thread_clock)) {
+            match open().and_then(|database| Committer::new(database, thread_place, jobs, thread_watches, thread_clock))
+            {
                 Ok(committer) => {
                     drop(opened.send(Ok(committer.state())));
                     committer.run();
@@ -91,7 +94,7 @@ impl RedbStore {
                 Err(error) => drop(opened.send(Err(error))),
             }
             // Nobody listens any more if the store was dropped without being closed.
-            drop(end.send(true));
+            let _listener_gone = end.send(true);
         };
         spawn("catalog-commit", run)?;
         let state = opening.await.map_err(|_| StoreError::Damaged {
@@ -195,7 +198,8 @@ impl Commits for Shared {
         // Refused by the queue, it was never seen by the committer.
         queue.send(Job { pending, answer }).await.map_err(|_| self.closed())?;
         drop(queue);
-        let unanswered = |_| StoreError::MaybeCommitted { cause: "the committing thread ended before its answer".to_owned() };
+        let unanswered =
+            |_| StoreError::MaybeCommitted { cause: "the committing thread ended before its answer".to_owned() };
         answered.await.map_err(unanswered)?
     }
 }

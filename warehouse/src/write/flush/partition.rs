@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::row::{RowConverter, SortField};
 use catalog::{PartitionTransform, Scalar, Table};
 use chrono::{DateTime, Datelike, NaiveDate};
 
@@ -35,13 +35,13 @@ pub(super) fn split(table: &Table, batches: &[RecordBatch]) -> Vec<(Vec<Scalar>,
     let values: Vec<Vec<ArrayRef>> = batches.iter().map(|batch| partition_arrays(table, batch)).collect();
     let fields = values[0].iter().map(|array| SortField::new(array.data_type().clone())).collect();
     let converter = RowConverter::new(fields).expect("partition columns have an order");
-    let mut partitions: BTreeMap<OwnedRow, Vec<RowAt>> = BTreeMap::new();
+    let mut partitions: BTreeMap<Vec<u8>, Vec<RowAt>> = BTreeMap::new();
     for (index, arrays) in values.iter().enumerate() {
         let keys = converter.convert_columns(arrays).expect("the arrays are of the converter's types");
         for (row, key) in keys.iter().enumerate() {
             match partitions.get_mut(key.as_ref()) {
                 Some(rows) => rows.push((index, row)),
-                None => drop(partitions.insert(key.owned(), vec![(index, row)])),
+                None => drop(partitions.insert(key.as_ref().to_vec(), vec![(index, row)])),
             }
         }
     }

@@ -96,21 +96,25 @@ impl<'de> Visitor<'de> for RecordScan<'_> {
         let mut previous = None;
         while let Some(key) = map.next_key_seed(KeySeed { keys: self.keys, previous })? {
             previous = Some(key);
-            match *self.keys.targets(key) {
+            let only = match *self.keys.targets(key) {
                 [] => {
                     unknown_fields += 1;
                     map.next_value::<IgnoredAny>()?;
+                    continue;
                 }
-                [target] if !self.by_text && self.makes_room(target) => {
-                    let written = map.next_value_seed(ValueSeed(&mut self.columns[target.field]))?;
-                    if !self.note(target.field, written) {
-                        return Err(A::Error::custom("to be read by text"));
-                    }
+                [target] if !self.by_text => Some(target),
+                _ => None,
+            };
+            if let Some(target) = only
+                && self.makes_room(target)
+            {
+                let written = map.next_value_seed(ValueSeed(&mut self.columns[target.field]))?;
+                if !self.note(target.field, written) {
+                    return Err(A::Error::custom("to be read by text"));
                 }
-                _ => {
-                    let json = map.next_value::<&RawValue>()?.get();
-                    unknown_fields += u64::from(self.write_by_text(key, json) == 0);
-                }
+            } else {
+                let json = map.next_value::<&RawValue>()?.get();
+                unknown_fields += u64::from(self.write_by_text(key, json) == 0);
             }
         }
         Ok(Shape::Object { unknown_fields })

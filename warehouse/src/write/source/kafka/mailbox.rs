@@ -38,6 +38,8 @@ struct State {
     records: VecDeque<SourceEvent>,
     records_bytes: u64,
     gathered_bytes: u64,
+    /// What librdkafka holds, as near as is known.
+    fetched_bytes: u64,
     troubles: VecDeque<SourceError>,
     highs: BTreeMap<StreamId, Offset>,
 }
@@ -109,10 +111,10 @@ impl Mailbox {
         self.news.notified().await;
     }
 
-    /// Bytes in batches, gathered or handed over.
+    /// Bytes held for the task: in batches, being gathered, and in librdkafka.
     pub(super) fn bytes(&self) -> u64 {
         let state = self.lock();
-        state.records_bytes + state.gathered_bytes
+        state.records_bytes + state.gathered_bytes + state.fetched_bytes
     }
 
     /// Tells the reader to end.
@@ -153,6 +155,11 @@ impl Mailbox {
         // Not again in a loop: also a stream wanted or a closing ends the wait.
         state = self.room.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         state.has_room(limit)
+    }
+
+    /// Notes how much librdkafka holds.
+    pub(super) fn note_fetched(&self, bytes: u64) {
+        self.lock().fetched_bytes = bytes;
     }
 
     /// Whether the task may soon have nothing to do.

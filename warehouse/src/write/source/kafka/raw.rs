@@ -18,6 +18,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
+use super::client::trace_line;
+
 /// Messages taken at once.
 const DRAIN_MESSAGES: usize = 4096;
 
@@ -51,6 +53,8 @@ impl<C: ConsumerContext + 'static> RawConsumer<C> {
             (Queue(sys::rd_kafka_queue_get_consumer(rk)), client)
         };
         assert!(!messages.0.is_null(), "a consumer with a group.id has a consumer queue");
+        // What was said while the queues were one would be printed to the standard error by the batch call.
+        messages.events(trace_event);
         Self { messages, client, batch: vec![ptr::null_mut(); DRAIN_MESSAGES], consumer }
     }
 
@@ -79,21 +83,8 @@ impl<C: ConsumerContext + 'static> RawConsumer<C> {
     }
 
     /// Hands every waiting client event to `handle`.
-    pub(super) fn client_events(&self, mut handle: impl FnMut(ClientEvent<'_>)) {
-        loop {
-            // SAFETY: the queue is alive; the event is destroyed below, after the last use of what it lends.
-            let event = unsafe { sys::rd_kafka_queue_poll(self.client.0, 0) };
-            if event.is_null() {
-                return;
-            }
-            // SAFETY: `event` is alive until it is destroyed here, and its strings with it.
-            unsafe {
-                if let Some(known) = client_event(event) {
-                    handle(known);
-                }
-                sys::rd_kafka_event_destroy(event);
-            }
-        }
+    pub(super) fn client_events(&self, handle: impl FnMut(ClientEvent<'_>)) {
+        self.client.events(handle);
     }
 
     /// How many messages librdkafka holds for us.
@@ -145,11 +136,6 @@ pub(super) struct Drained<'a> {
 }
 
 impl Drained<'_> {
-    /// Whether there was none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
     /// The messages and partition events, in their order of arrival.
     pub(super) fn iter(&self) -> impl Iterator<Item = Message<'_>> {
         // SAFETY: librdkafka filled these in and leaves them alone until they are destroyed.
@@ -251,10 +237,18 @@ pub(super) struct DescribedTopic {
     pub(super) partitions: Vec<i32>,
 }
 
-/// Asks the cluster for `topic`; blocks up to `timeout`.
+/// Asks the cluster for `topic`; blocks up to twice `timeout`.
 pub(super) fn describe_topic<C: ConsumerContext>(
     consumer: &BaseConsumer<C>, topic: &str, timeout: Duration,
 ) -> Result<DescribedTopic, RDKafkaErrorCode> {
+    // The crate's own question first, which fails sooner and says which broker answers: an admin request waits for a
+    // controller unless a broker is named, and a mock cluster has none.
+    let metadata = consumer
+        .fetch_metadata(Some(topic), timeout)
+        .map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail))?;
+    // The one that answered has no number yet if it is known as a bootstrap server only.
+    let known = (metadata.orig_broker_id() >= 0).then(|| metadata.orig_broker_id());
+    let broker = known.or_else(|| metadata.brokers().first().map(|broker| broker.id())).unwrap_or(-1);
     let rk = consumer.client().native_ptr();
     let name = CString::new(topic).map_err(|_| RDKafkaErrorCode::InvalidTopic)?;
     // SAFETY: every pointer made here is checked or documented never to be null, used while its owner is alive, and given
@@ -266,6 +260,7 @@ pub(super) fn describe_topic<C: ConsumerContext>(
         let options = sys::rd_kafka_AdminOptions_new(rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         let mut reason = [0 as c_char; 128];
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), reason.as_mut_ptr(), reason.len());
+        sys::rd_kafka_AdminOptions_set_broker(options, broker, reason.as_mut_ptr(), reason.len());
         let queue = Queue(sys::rd_kafka_queue_new(rk));
         sys::rd_kafka_DescribeTopics(rk, topics, options, queue.0);
         sys::rd_kafka_AdminOptions_destroy(options);
@@ -323,6 +318,33 @@ unsafe fn topic_id(uuid: *const sys::rd_kafka_Uuid_t) -> String {
 
 /// One reference to a queue.
 struct Queue(*mut sys::rd_kafka_queue_t);
+
+impl Queue {
+    /// Hands every waiting client event to `handle`; drops all others.
+    fn events(&self, mut handle: impl FnMut(ClientEvent<'_>)) {
+        loop {
+            // SAFETY: the queue is alive; the event is destroyed below, after the last use of what it lends.
+            let event = unsafe { sys::rd_kafka_queue_poll(self.0, 0) };
+            if event.is_null() {
+                return;
+            }
+            // SAFETY: `event` is alive until it is destroyed here, and its strings with it.
+            unsafe {
+                if let Some(known) = client_event(event) {
+                    handle(known);
+                }
+                sys::rd_kafka_event_destroy(event);
+            }
+        }
+    }
+}
+
+fn trace_event(event: ClientEvent<'_>) {
+    match event {
+        ClientEvent::Log(level, facility, text) => trace_line(level, facility, text),
+        ClientEvent::Error(code, reason) => tracing::debug!(target: "librdkafka", ?code, "{reason}"),
+    }
+}
 
 impl Drop for Queue {
     fn drop(&mut self) {

@@ -19,7 +19,7 @@ use super::client::{OurClient, trace_line};
 use super::errors::{ClientVerdict, PartitionVerdict, Place, Quieted};
 use super::incarnation::changed_id;
 use super::mailbox::Mailbox;
-use super::properties::QueueSizes;
+use super::properties::{MESSAGE_OVERHEAD, QueueSizes};
 use super::raw::{ClientEvent, RawConsumer, describe_topic};
 use super::stream::{Phase, ReadStream};
 use crate::write::source::{SourceError, SourceEvent, SourceOptions};
@@ -53,6 +53,8 @@ pub(super) struct Reader {
     highs_told: Moment,
     /// When there was last no room.
     blocked: Moment,
+    /// How long a record is on average, lately.
+    mean_bytes: u64,
 }
 
 /// An event of a partition that is no record.
@@ -84,6 +86,7 @@ impl Reader {
             quieted: Quieted::default(),
             highs_told: now,
             blocked: now,
+            mean_bytes: 0,
         }
     }
 
@@ -93,6 +96,7 @@ impl Reader {
             self.follow_wanted();
             self.listen_to_client();
             self.begin_waiting();
+            self.mailbox.note_fetched(self.raw.queued_messages() as u64 * (self.mean_bytes + MESSAGE_OVERHEAD));
             let gathered = self.streams.values().map(ReadStream::held_bytes).sum();
             let mut is_all = true;
             if self.mailbox.wait_for_room(gathered, self.room, TICK) {
@@ -144,14 +148,15 @@ impl Reader {
             list.add_partition_offset(&self.place.topic, *partition, KafkaOffset::Offset(position))
                 .expect("an absolute offset can always be named");
         }
-        if !due.is_empty() {
-            if let Err(error) = self.raw.consumer().incremental_assign(&list) {
-                let cause = format!("partitions of topic {:?} could not be assigned: {error}", self.place.topic);
-                self.trouble(SourceError::Fatal { cause, next_step: "trying again".to_owned() });
-                due.iter().for_each(|partition| self.wait(*partition, RETRY_AFTER));
-                return;
-            }
-            for stream in due.iter().filter_map(|partition| self.streams.get_mut(partition)) {
+        let assigned = if due.is_empty() { Ok(()) } else { self.raw.consumer().incremental_assign(&list) };
+        if let Err(error) = assigned {
+            let cause = format!("partitions of topic {:?} could not be assigned: {error}", self.place.topic);
+            self.trouble(SourceError::Fatal { cause, next_step: "trying again".to_owned() });
+            due.iter().for_each(|partition| self.wait(*partition, RETRY_AFTER));
+            return;
+        }
+        for partition in due {
+            if let Some(stream) = self.streams.get_mut(&partition) {
                 (stream.phase, stream.moved) = (Phase::Reading, now);
             }
         }
@@ -177,6 +182,7 @@ impl Reader {
     fn read(&mut self) -> bool {
         let now = self.clock.now();
         let mut interruptions = Vec::new();
+        let (mut records, mut bytes) = (0, 0);
         let drained = self.raw.drain(TICK);
         let is_all = !drained.full;
         for message in drained.iter() {
@@ -184,7 +190,10 @@ impl Reader {
             match (stream, message.error()) {
                 // Of a stream that was interrupted nothing more is taken: what follows lies behind the damage.
                 (Some(stream), _) if stream.phase != Phase::Reading => {}
-                (Some(stream), None) => stream.take(&message, &self.options, now),
+                (Some(stream), None) => {
+                    records += 1;
+                    bytes += stream.take(&message, &self.options, now);
+                }
                 (Some(stream), Some((RDKafkaErrorCode::PartitionEOF, _))) => stream.reached_end(message.offset(), now),
                 (Some(stream), Some((code, text))) => {
                     stream.phase = Phase::Waiting(now);
@@ -196,6 +205,7 @@ impl Reader {
             }
         }
         drop(drained);
+        self.mean_bytes = bytes.checked_div(records).unwrap_or(self.mean_bytes);
         // After the messages and before they are handed out: see `incarnation`.
         self.listen_to_client();
         for interruption in interruptions {

@@ -65,9 +65,9 @@ impl ReadStream {
         self.cursor.gathered_bytes() + self.sealed.iter().map(|fetched| held_bytes(&fetched.records)).sum::<u64>()
     }
 
-    /// Takes a record. One that was not asked for from here is dropped.
-    pub(super) fn take(&mut self, message: &Message<'_>, options: &SourceOptions, now: Moment) {
-        let Ok(offset) = u64::try_from(message.offset()) else { return };
+    /// Takes a record, and returns its payload's length. One that was not asked for from here is dropped.
+    pub(super) fn take(&mut self, message: &Message<'_>, options: &SourceOptions, now: Moment) -> u64 {
+        let Ok(offset) = u64::try_from(message.offset()) else { return 0 };
         let payload = message.payload();
         let payload_bytes = payload.map_or(0, |payload| payload.len() as u64);
         let is_above = payload_bytes > options.max_record_bytes;
@@ -86,6 +86,7 @@ impl ReadStream {
         if self.cursor.gathered_bytes() >= options.batch_bytes {
             self.sealed.extend(self.cursor.seal());
         }
+        payload_bytes
     }
 
     /// The partition ends at `end`, for now: offsets below it without a record never get one.

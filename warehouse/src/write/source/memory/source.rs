@@ -210,6 +210,12 @@ mod tests {
         }
     }
 
+    fn produce(broker: &MemoryBroker, count: usize, payload: &str) {
+        for _ in 0..count {
+            broker.produce("t", 0, MemoryRecord::of(payload));
+        }
+    }
+
     async fn reading(broker: &MemoryBroker, position: u64) -> Box<dyn Source> {
         let connector = MemoryConnector::new(broker.clone(), Arc::new(SystemClock::new()));
         let options = SourceOptions {
@@ -263,7 +269,7 @@ mod tests {
     async fn records_delivered_again_are_not_handed_out_again() {
         let broker = MemoryBroker::new();
         broker.create_topic("t", 1);
-        (0..3).for_each(|_| drop(broker.produce("t", 0, MemoryRecord::of("a"))));
+        produce(&broker, 3, "a");
         broker.deliver_again("t", 0, Offset(0), 1);
         let mut source = reading(&broker, 2).await;
         let SourceEvent::Fetched(fetched) = next_but_highs(&mut *source).await else { panic!("records") };
@@ -278,7 +284,7 @@ mod tests {
         let mut source = reading(&broker, 0).await;
         assert!(matches!(next_but_highs(&mut *source).await, SourceEvent::Fetched(_)));
         broker.create_topic("t", 1);
-        (0..3).for_each(|_| drop(broker.produce("t", 0, MemoryRecord::of("new"))));
+        produce(&broker, 3, "new");
         assert!(matches!(next_but_highs(&mut *source).await, SourceEvent::TopicChanged { .. }));
         assert!(matches!(next_but_highs(&mut *source).await, SourceEvent::Idle));
     }
@@ -287,7 +293,7 @@ mod tests {
     async fn retention_and_truncation_are_out_of_range() {
         let broker = MemoryBroker::new();
         broker.create_topic("t", 1);
-        (0..9).for_each(|_| drop(broker.produce("t", 0, MemoryRecord::of("a"))));
+        produce(&broker, 9, "a");
         broker.expire("t", 0, Offset(4));
         let mut source = reading(&broker, 2).await;
         let event = next_but_highs(&mut *source).await;

@@ -1,0 +1,86 @@
+//! Upload intents, and the sweeper's side of them (PROTOCOL, "Sweeper"): the intent goes first, by compare-and-set, and the
+//! object afterwards. Age decides only when the sweeper tries. *(Else a stalled task commits a deleted file.)* I7.
+
+use futures::FutureExt;
+
+use crate::keys::{self, garbage::GarbageRecord};
+use crate::store::{Read, scan};
+use crate::{Catalog, CatalogError, UploadIntent};
+
+/// How many intents go into one transaction: well within its size and age.
+const INTENTS_IN_A_TRANSACTION: usize = 1_000;
+
+impl Catalog {
+    /// Announces objects before they are uploaded; returns once all intents are there.
+    ///
+    /// Unknown outcome: run again; an intent that is there is not written twice. An attempt that is still on its way has
+    /// read the intents' absence, so that it cannot bring one back that a commit has deleted meanwhile.
+    pub(crate) async fn stage_settled(&self, intents: &[UploadIntent]) -> Result<(), CatalogError> {
+        for intents in intents.chunks(INTENTS_IN_A_TRANSACTION) {
+            self.settled("staging uploads", |transaction| {
+                async move {
+                    for intent in intents {
+                        let key = keys::intent::ser_key(intent.part);
+                        if transaction.get(&key, Read::Serializable).await?.is_none() {
+                            transaction.set(&key, &keys::intent::ser_value(intent));
+                        }
+                    }
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// All intents, for the sweeper to judge by age.
+    pub async fn intents(&self) -> Result<Vec<UploadIntent>, CatalogError> {
+        self.once("listing upload intents", |transaction| {
+            async move {
+                let entries = scan(transaction, keys::intent::all(), Read::Snapshot).await?;
+                let intent = |(key, value): &(bytes::Bytes, bytes::Bytes)| keys::intent::deser_value(key, value);
+                Ok(entries.iter().map(intent).collect::<Result<Vec<_>, _>>()?)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Takes an intent away, so that its part can no longer be committed. With `true` the object is garbage: it may be
+    /// deleted now, and then forgotten by [`Catalog::forget_garbage`]; if this process dies first, [`Catalog::garbage`]
+    /// names it again. With `false` the object is none of the sweeper's business: the part was committed.
+    ///
+    /// Unknown outcome: run again; the garbage record, written in the same transaction, tells who took the intent.
+    pub async fn claim_intent(&self, intent: &UploadIntent) -> Result<bool, CatalogError> {
+        // A part that is visible stays, whatever brought its intent back (I7). As of here: a commit that comes after takes
+        // the intent away itself, and the transaction below finds it gone.
+        let visible = self.is_visible(intent).await?;
+        let since = self.wall();
+        let key = &keys::intent::ser_key(intent.part);
+        let garbage = &keys::garbage::ser_key(&intent.path);
+        self.settled("claiming an upload intent", |transaction| {
+            async move {
+                let found = keys::get(transaction, key, keys::intent::deser_value).await?;
+                if found.as_ref() != Some(intent) {
+                    return Ok(!visible && transaction.get(garbage, Read::Serializable).await?.is_some());
+                }
+                transaction.clear(key);
+                if !visible {
+                    transaction.set(garbage, &keys::garbage::ser_value(&GarbageRecord { since }));
+                }
+                Ok(!visible)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn is_visible(&self, intent: &UploadIntent) -> Result<bool, CatalogError> {
+        match self.snapshot_at_head(intent.table).await {
+            Ok(snapshot) => Ok(snapshot.parts.iter().any(|part| part.id == intent.part)),
+            Err(CatalogError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

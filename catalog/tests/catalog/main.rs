@@ -1,0 +1,12 @@
+//! The catalog over its stores: the commit rule step by step, unknown outcomes, grants, DDL, the sweeper. Each story runs
+//! over `memory` and over `redb`, below a store that fails on purpose.
+
+mod commit;
+mod cost;
+mod counting;
+mod ddl;
+mod fixture;
+mod manager;
+mod snapshot;
+mod sweeper;
+mod unknown;

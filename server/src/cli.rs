@@ -1,0 +1,139 @@
+//! The command line: what `millrace` can be told, and how it ends.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::client::SqlArgs;
+use crate::settings::Settings;
+use crate::{client, demo, standalone};
+
+/// Takes Kafka topics into columnar tables exactly once, and answers SQL about them over the MySQL protocol.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Try it, with nothing else installed:
+  millrace demo                       a broker, a year of flights and a server, in one process
+  millrace sql                        in a second terminal: ask it something
+
+Then on your own Kafka:
+  millrace standalone --data-dir ./millrace-data
+  millrace sql -e \"CREATE TABLE clicks (ts TIMESTAMP, user_id BIGINT, kind VARCHAR(20)) ORDER BY (ts)\"
+  millrace sql -e \"CREATE PIPELINE clicks_in INTO clicks AS SELECT * FROM KAFKA (brokers = 'localhost:9092', \
+topic = 'clicks', format = 'json', start = 'earliest')\"
+
+Settings: docs/settings.md. Statements: docs/sql.md.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a broker, a year of real flights and a server in this process, and watch them arrive.
+    ///
+    /// Needs nothing installed. Without --data-dir it works in a temporary directory that is removed at the end.
+    Demo(DemoArgs),
+    /// Start a server with its own embedded catalog, for any Kafka. State outlives restarts and kills.
+    Standalone(StandaloneArgs),
+    /// Ask a running server: a small SQL client for its MySQL port.
+    Sql(SqlArgs),
+}
+
+/// Flags that every server takes.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// A settings file (TOML); see docs/settings.md.
+    #[arg(long, env = "MILLRACE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where MySQL clients connect. [default: 127.0.0.1:9030]
+    #[arg(long)]
+    pub mysql_listen: Option<SocketAddr>,
+    /// Where /healthz, /readyz and /metrics are. [default: 127.0.0.1:8030]
+    #[arg(long)]
+    pub http_listen: Option<SocketAddr>,
+}
+
+/// The flags of `millrace standalone`.
+#[derive(Clone, Debug, Args)]
+pub struct StandaloneArgs {
+    /// Where everything is kept: catalog, write-ahead log and parts. Made if it is not there.
+    #[arg(long, env = "MILLRACE_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// The rest.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// The flags of `millrace demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Keep the data here, instead of in a temporary directory that is removed at the end.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// End once all flights are committed, instead of serving until Ctrl-C.
+    #[arg(long)]
+    pub exit_when_done: bool,
+    /// The rest.
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+impl ServerArgs {
+    /// The settings of file, environment and flags.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let flags = [("MYSQL", self.mysql_listen), ("HTTP", self.http_listen)];
+        let flags = flags.into_iter().filter_map(|(section, address)| {
+            address.map(|address| (format!("MILLRACE__{section}__LISTEN"), address.to_string()))
+        });
+        // Flags come last, and so win.
+        Settings::load(self.config.as_deref(), std::env::vars().chain(flags))
+    }
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("millrace").build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => {
+                start_logging("warn");
+                demo::run(args).await
+            }
+            Command::Standalone(args) => {
+                start_logging("info");
+                standalone::run(args).await
+            }
+            Command::Sql(args) => client::run(args).await,
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error; `MILLRACE_LOG` takes `tracing`'s filters, such as `info,millrace_warehouse=debug`.
+fn start_logging(default: &str) {
+    let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Tests start several servers in one process: the first logger serves them all.
+    drop(subscriber.try_init());
+}

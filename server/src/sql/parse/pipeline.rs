@@ -1,0 +1,109 @@
+//! CREATE, PAUSE and RESUME PIPELINE:
+//!
+//! ```sql
+//! CREATE PIPELINE [IF NOT EXISTS] p INTO t AS SELECT … FROM KAFKA (key = value, …) [WHERE …]
+//!   [ON GAP SKIP | PAUSE] [WITH (key = value, …)]
+//! ```
+
+use std::collections::BTreeMap;
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::super::statement::{CreatePipeline, Statement};
+use super::cursor::{Cursor, Parsed};
+
+/// PAUSE PIPELINE p.
+pub(super) fn pause(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+    cursor.expect_word("PAUSE")?;
+    cursor.expect_word("PIPELINE")?;
+    Ok(Statement::PausePipeline(cursor.name()?))
+}
+
+/// RESUME PIPELINE p.
+pub(super) fn resume(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+    cursor.expect_word("RESUME")?;
+    cursor.expect_word("PIPELINE")?;
+    Ok(Statement::ResumePipeline(cursor.name()?))
+}
+
+/// CREATE PIPELINE, after CREATE.
+pub(super) fn create_pipeline(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+    cursor.expect_word("PIPELINE")?;
+    let if_not_exists = cursor.if_not_exists();
+    let pipeline = cursor.name()?;
+    cursor.expect_word("INTO")?;
+    let table = cursor.name()?;
+    cursor.expect_word("AS")?;
+    cursor.expect_word("SELECT")?;
+    let (_, projection) = cursor.with_text(|cursor| cursor.parser.parse_projection())?;
+    cursor.expect_word("FROM")?;
+    cursor.expect_word("KAFKA")?;
+    let source = pairs(cursor)?;
+    let filter = match cursor.take_word("WHERE") {
+        true => Some(cursor.with_text(Cursor::expr)?.1),
+        false => None,
+    };
+    let mut settings = BTreeMap::new();
+    if cursor.take_words(&["ON", "GAP"]) {
+        settings.insert("on_gap".to_owned(), cursor.identifier()?.to_ascii_lowercase());
+    }
+    if cursor.take_word("WITH") {
+        for (key, value) in pairs(cursor)? {
+            if settings.insert(key.clone(), value).is_some() {
+                return cursor.expected(&format!("{key} once, in ON GAP or in WITH"));
+            }
+        }
+    }
+    let create = CreatePipeline { pipeline, if_not_exists, table, projection, source, filter, settings };
+    Ok(Statement::CreatePipeline(Box::new(create)))
+}
+
+/// `(key = value, …)`: a key is a word, words joined by dots, or a string; a value is a string, a number or a word.
+fn pairs(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
+    let mut pairs = BTreeMap::new();
+    cursor.expect(&Token::LParen)?;
+    while !cursor.take(&Token::RParen) {
+        if !pairs.is_empty() {
+            cursor.expect(&Token::Comma)?;
+        }
+        let key = key(cursor)?;
+        cursor.expect(&Token::Eq)?;
+        let value = value(cursor)?;
+        if pairs.insert(key.clone(), value).is_some() {
+            return cursor.expected(&format!("{key} only once"));
+        }
+    }
+    Ok(pairs)
+}
+
+fn key(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    let mut key = match &cursor.parser.peek_token_ref().token {
+        Token::Word(_) | Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => cursor.identifier()?,
+        _ => return cursor.expected("key = value"),
+    };
+    while cursor.take(&Token::Period) {
+        key = format!("{key}.{}", cursor.identifier()?);
+    }
+    Ok(key.to_ascii_lowercase())
+}
+
+fn value(cursor: &mut Cursor<'_>) -> Parsed<String> {
+    let sign = if cursor.take(&Token::Minus) { "-" } else { "" };
+    match cursor.parser.peek_token_ref().token.clone() {
+        Token::Number(digits, _) => {
+            cursor.parser.advance_token();
+            // `256MiB` without quotes is cut into a number and a word.
+            let unit = match &cursor.parser.peek_token_no_skip().token {
+                Token::Word(word) => word.value.clone(),
+                _ => String::new(),
+            };
+            if !unit.is_empty() {
+                cursor.parser.advance_token();
+            }
+            Ok(format!("{sign}{digits}{unit}"))
+        }
+        Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) if sign.is_empty() => cursor.string(),
+        Token::Word(_) if sign.is_empty() => cursor.identifier(),
+        _ => cursor.expected("a value in quotes, or a number"),
+    }
+}

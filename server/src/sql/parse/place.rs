@@ -1,0 +1,122 @@
+//! Places in a statement's text: from the parser's lines and columns to bytes, and to a caret under the place.
+
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Location, TokenizerError};
+
+use crate::mysql::SqlError;
+
+/// Characters shown on either side of a faulty place.
+const AROUND: usize = 60;
+
+/// Where each line of a text begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    /// The byte at a place; `None` outside the text.
+    pub(crate) fn byte(&self, text: &str, place: Location) -> Option<usize> {
+        let start = *self.starts.get(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+        let column = usize::try_from(place.column).ok()?.checked_sub(1)?;
+        let line = text.get(start..)?;
+        let within = line.char_indices().map(|(at, _)| at).chain(std::iter::once(line.len())).nth(column)?;
+        Some(start + within)
+    }
+
+    /// The text between two places.
+    pub(crate) fn slice<'a>(&self, text: &'a str, start: Location, end: Location) -> Option<&'a str> {
+        text.get(self.byte(text, start)?..self.byte(text, end)?)
+    }
+}
+
+/// Error 1064 with the place and a caret under it.
+pub(crate) fn syntax_error(text: &str, error: &ParserError) -> SqlError {
+    match error {
+        ParserError::RecursionLimitExceeded => {
+            SqlError::syntax("the statement is nested too deeply; write it with fewer parentheses or subqueries")
+        }
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
+            let (what, place) = split_place(message);
+            syntax_error_at(text, &plain(what), place.unwrap_or_else(|| end_of(text)))
+        }
+    }
+}
+
+/// The same for a text that cannot be cut into tokens.
+pub(crate) fn token_error(text: &str, error: &TokenizerError) -> SqlError {
+    syntax_error_at(text, &plain(&error.message), error.location)
+}
+
+fn syntax_error_at(text: &str, what: &str, place: Location) -> SqlError {
+    let line = text.lines().nth(usize::try_from(place.line).unwrap_or(1).saturating_sub(1)).unwrap_or_default();
+    let column = usize::try_from(place.column).unwrap_or(1).max(1) - 1;
+    let first = column.saturating_sub(AROUND);
+    let shown: String = line.chars().skip(first).take(2 * AROUND).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let caret = " ".repeat(column - first);
+    SqlError::syntax(&format!("{what} at line {}, column {}\n  {shown}\n  {caret}^", place.line, place.column))
+}
+
+/// The parser's words, in ours: it appends the place to its message, and begins with a capital.
+fn split_place(message: &str) -> (&str, Option<Location>) {
+    let place = |text: &str| -> Option<Location> {
+        let (line, column) = text.split_once(", Column: ")?;
+        Some(Location::new(line.trim().parse().ok()?, column.trim().parse().ok()?))
+    };
+    match message.rfind(" at Line: ") {
+        Some(at) => (&message[..at], place(&message[at + " at Line: ".len()..])),
+        None => (message, None),
+    }
+}
+
+fn plain(what: &str) -> String {
+    let what = what.replace("Expected: ", "expected ").replace("found: EOF", "found the end of the statement");
+    let what = what.replace("found: ", "found ");
+    let mut letters = what.chars();
+    match letters.next() {
+        Some(first) => first.to_lowercase().chain(letters).collect(),
+        None => "it cannot be read".to_owned(),
+    }
+}
+
+fn end_of(text: &str) -> Location {
+    let line = text.lines().count().max(1);
+    let column = text.lines().last().unwrap_or_default().chars().count() + 1;
+    Location::new(line as u64, column as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_counts_characters_and_a_slice_bytes() {
+        let text = "SELECT 'ä',\n  b";
+        let lines = Lines::of(text);
+        assert_eq!(lines.slice(text, Location::new(1, 8), Location::new(1, 11)), Some("'ä'"));
+        assert_eq!(lines.slice(text, Location::new(2, 3), Location::new(2, 4)), Some("b"));
+        assert_eq!(lines.slice(text, Location::new(3, 1), Location::new(3, 2)), None);
+        assert_eq!(lines.slice(text, Location::new(0, 0), Location::new(0, 0)), None);
+    }
+
+    #[test]
+    fn the_caret_stands_under_the_fault() {
+        let error = ParserError::ParserError("Expected: end of statement, found: 2 at Line: 2, Column: 3".into());
+        let error = syntax_error("SELECT 1\n  2", &error);
+        assert_eq!(
+            error.message,
+            "You have an error in your SQL syntax; expected end of statement, found 2 at line 2, column 3\n    2\n    ^"
+        );
+    }
+
+    #[test]
+    fn a_statement_that_ends_too_early_is_marked_at_its_end() {
+        let error = syntax_error("SELECT", &ParserError::ParserError("Expected: an expression, found: EOF".into()));
+        assert!(error.message.ends_with("expected an expression, found the end of the statement at line 1, column 7\n  SELECT\n        ^"));
+    }
+}

@@ -1,0 +1,197 @@
+//! MySQL's expressions in words that the engine knows: session functions and `@@variables` become literals, some operators
+//! and functions become others. What needs functions of our own is not here.
+
+mod expressions;
+mod functions;
+
+use std::ops::ControlFlow;
+
+use chrono::{DateTime, Utc};
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, FunctionArguments, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor, TimezoneInfo,
+    TypedString, Value as Literal, VisitMut, VisitorMut,
+};
+
+use super::diagnostics::Diagnostics;
+use super::variables::{Value, Variables, unknown};
+use crate::mysql::SqlError;
+
+/// What a statement may ask of its session.
+#[derive(Debug)]
+pub(crate) struct SessionValues<'a> {
+    pub(crate) database: Option<&'a str>,
+    /// `root@host`.
+    pub(crate) user: &'a str,
+    pub(crate) connection_id: u32,
+    pub(crate) variables: &'a Variables,
+    pub(crate) diagnostics: &'a Diagnostics,
+    /// One moment for all of a statement.
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// Rewrites `statement` in place.
+pub(crate) fn rewrite(statement: &mut Statement, session: &SessionValues<'_>) -> Result<(), SqlError> {
+    let mut rewriter = Rewriter { session, pipes_concat: session.variables.pipes_concat() };
+    match statement.visit(&mut rewriter) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Rewriter<'a> {
+    session: &'a SessionValues<'a>,
+    pipes_concat: bool,
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = SqlError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        // FOR UPDATE: a snapshot needs no locks.
+        query.locks.clear();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        if is_dual(select) {
+            select.from.clear();
+        }
+        select.select_modifiers = None;
+        select.optimizer_hints.clear();
+        tell_apart(&mut select.projection);
+        if let Some(into) = &select.into {
+            let what = format!("SELECT … INTO {}; read the rows, and write them where they belong", into.name);
+            return ControlFlow::Break(SqlError::not_supported(&what));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        if let TableFactor::Table { index_hints, .. } = factor {
+            index_hints.clear();
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        match self.replacement(expr) {
+            Ok(Some(replacement)) => *expr = replacement,
+            Ok(None) => expressions::rewrite(expr, self.pipes_concat),
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Rewriter<'_> {
+    /// The literal that stands for what only the session knows.
+    fn replacement(&self, expr: &Expr) -> Result<Option<Expr>, SqlError> {
+        match expr {
+            Expr::Identifier(name) if name.value.starts_with("@@") => self.variable(&name.value[2..]).map(Some),
+            Expr::Identifier(name) if name.value.starts_with('@') => {
+                Ok(Some(literal(&self.session.variables.user(&name.value[1..]))))
+            }
+            Expr::CompoundIdentifier(names) if names[0].value.starts_with("@@") => {
+                let scopes = ["@@session", "@@global", "@@local"];
+                match names.as_slice() {
+                    [scope, name] if scopes.iter().any(|known| known.eq_ignore_ascii_case(&scope.value)) => {
+                        self.variable(&name.value).map(Some)
+                    }
+                    _ => Err(unknown(expr.to_string().trim_start_matches('@'))),
+                }
+            }
+            Expr::Function(function) => match function.name.0.as_slice() {
+                [ObjectNamePart::Identifier(name)] => {
+                    let arguments = match &function.args {
+                        FunctionArguments::List(list) => list.args.as_slice(),
+                        _ => &[],
+                    };
+                    Ok(functions::of_session(&name.value.to_ascii_lowercase(), arguments, self.session))
+                }
+                _ => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result<Expr, SqlError> {
+        let name = name.to_ascii_lowercase();
+        let count = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+        let value = match name.as_str() {
+            "warning_count" => Some(count(self.session.diagnostics.count())),
+            "error_count" => Some(count(self.session.diagnostics.error_count())),
+            _ => self.session.variables.get(&name),
+        };
+        match value {
+            // MySQL shows switches as numbers here, and as words in SHOW VARIABLES.
+            Some(Value::Bool(on)) => Ok(literal(&Value::Int(i64::from(on)))),
+            Some(value) => Ok(literal(&value)),
+            None => Err(unknown(&name)),
+        }
+    }
+}
+
+/// `FROM dual` is MySQL for no FROM.
+fn is_dual(select: &Select) -> bool {
+    let [table] = select.from.as_slice() else { return false };
+    let TableFactor::Table { name, args: None, .. } = &table.relation else { return false };
+    table.joins.is_empty()
+        && matches!(name.0.as_slice(), [ObjectNamePart::Identifier(ident)] if ident.value.eq_ignore_ascii_case("dual"))
+}
+
+/// The engine wants every column of a SELECT list to have a name of its own; MySQL does not (`SELECT 1, 1`).
+fn tell_apart(projection: &mut [SelectItem]) {
+    let mut seen: Vec<String> = Vec::with_capacity(projection.len());
+    for item in projection {
+        let shown = match item {
+            SelectItem::UnnamedExpr(expr) => expr.to_string().to_ascii_lowercase(),
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.to_ascii_lowercase(),
+            _ => continue,
+        };
+        let before = seen.iter().filter(|known| **known == shown).count();
+        seen.push(shown.clone());
+        if before == 0 {
+            continue;
+        }
+        let name = super::resolve::exact(format!("{shown}:{}", before + 1));
+        match item {
+            SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name },
+            SelectItem::ExprWithAlias { alias, .. } => *alias = name,
+            _ => {}
+        }
+    }
+}
+
+/// A value as a literal.
+pub(crate) fn literal(value: &Value) -> Expr {
+    let literal = match value {
+        Value::Null => Literal::Null,
+        Value::Bool(value) => Literal::Boolean(*value),
+        Value::Int(value) if *value < 0 => {
+            let magnitude = Expr::value(Literal::Number(value.unsigned_abs().to_string(), false));
+            return Expr::UnaryOp {
+                op: datafusion::sql::sqlparser::ast::UnaryOperator::Minus,
+                expr: Box::new(magnitude),
+            };
+        }
+        Value::Int(value) => Literal::Number(value.to_string(), false),
+        Value::Float(value) => Literal::Number(format!("{value:?}"), false),
+        Value::Text(text) => Literal::SingleQuotedString(text.clone()),
+    };
+    Expr::value(literal)
+}
+
+/// A moment as a DATETIME literal with that many digits of a second.
+fn moment(now: DateTime<Utc>, digits: usize) -> Expr {
+    let mut text = now.naive_utc().format("%Y-%m-%d %H:%M:%S%.6f").to_string();
+    text.truncate(if digits == 0 { 19 } else { 20 + digits.min(6) });
+    typed(DataType::Timestamp(None, TimezoneInfo::None), text)
+}
+
+fn typed(data_type: DataType, text: String) -> Expr {
+    let value = Literal::SingleQuotedString(text).into();
+    Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! Functions without an engine's function behind them: those that ask the session, and those that are another's name.
+
+use datafusion::sql::sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArgExpr, Value as Literal};
+
+use super::super::variables::Value;
+use super::{SessionValues, literal, moment, typed};
+
+/// Functions that are the engine's under another name.
+const RENAMED: [(&str, &str); 9] = [
+    ("ceiling", "ceil"),
+    ("lcase", "lower"),
+    ("length", "octet_length"),
+    ("mid", "substr"),
+    ("std", "stddev_pop"),
+    ("stddev", "stddev_pop"),
+    ("truncate", "trunc"),
+    ("ucase", "upper"),
+    ("variance", "var_pop"),
+];
+
+/// The value of a function that only the session knows.
+pub(super) fn of_session(name: &str, arguments: &[FunctionArg], session: &SessionValues<'_>) -> Option<Expr> {
+    let text = |text: &str| Some(literal(&Value::Text(text.to_owned())));
+    match (name, arguments.len()) {
+        ("database" | "schema", 0) => match session.database {
+            Some(database) => text(database),
+            None => Some(literal(&Value::Null)),
+        },
+        ("version", 0) => session.variables.get("version").as_ref().map(literal),
+        ("user" | "current_user" | "session_user" | "system_user", 0) => text(session.user),
+        ("current_role", 0) => text("NONE"),
+        ("connection_id", 0) => Some(literal(&Value::Int(i64::from(session.connection_id)))),
+        ("last_insert_id" | "found_rows", 0) => Some(literal(&Value::Int(0))),
+        ("row_count", 0) => Some(literal(&Value::Int(-1))),
+        ("now" | "current_timestamp" | "localtime" | "localtimestamp" | "sysdate" | "utc_timestamp", 0) => {
+            Some(moment(session.now, 0))
+        }
+        ("now" | "current_timestamp" | "localtime" | "localtimestamp" | "sysdate" | "utc_timestamp", 1) => {
+            digits(&arguments[0]).map(|digits| moment(session.now, digits))
+        }
+        ("curdate" | "current_date" | "utc_date", 0) => {
+            Some(typed(DataType::Date, session.now.format("%Y-%m-%d").to_string()))
+        }
+        _ => None,
+    }
+}
+
+fn digits(argument: &FunctionArg) -> Option<usize> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) => match &value.value {
+            Literal::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The engine's name of a function.
+pub(super) fn engine_name(name: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(mysql, _)| mysql.eq_ignore_ascii_case(name)).map(|(_, engine)| *engine)
+}

@@ -1,0 +1,168 @@
+//! What a statement says, once it is read and before anything is looked up. Owns the shape, neither syntax nor meaning.
+
+use std::collections::BTreeMap;
+
+use catalog::PartitionTransform;
+use datafusion::sql::sqlparser::ast;
+
+use super::headings::Heading;
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Statement {
+    /// SELECT, WITH, VALUES, and EXPLAIN of them.
+    Query(Query),
+    /// CREATE DATABASE.
+    CreateDatabase { name: String, if_not_exists: bool },
+    /// DROP DATABASE.
+    DropDatabase { name: String, if_exists: bool },
+    /// CREATE TABLE.
+    CreateTable(Box<CreateTable>),
+    /// DROP TABLE, of one or several.
+    DropTable { tables: Vec<Name>, if_exists: bool },
+    /// CREATE PIPELINE.
+    CreatePipeline(Box<CreatePipeline>),
+    /// DROP PIPELINE.
+    DropPipeline { pipeline: Name, if_exists: bool },
+    /// PAUSE PIPELINE.
+    PausePipeline(Name),
+    /// RESUME PIPELINE.
+    ResumePipeline(Name),
+    /// SHOW, DESCRIBE.
+    Show(Box<Show>),
+    /// SET, of one or several variables.
+    Set(Vec<Setting>),
+    /// USE.
+    Use(String),
+    /// KILL.
+    Kill { query_only: bool, connection: u32 },
+    /// What is accepted and does nothing here: transactions, table locks.
+    Nothing,
+    /// What is known, and not built.
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// What to do meanwhile.
+        instead: &'static str,
+    },
+}
+
+/// A statement that yields rows through the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Query {
+    /// The syntax tree.
+    pub(crate) ast: Box<ast::Statement>,
+    /// How its columns are headed, where that is known.
+    pub(crate) headings: Vec<Heading>,
+}
+
+/// The name of a table or a pipeline, as typed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name {
+    /// Its database, where one was typed.
+    pub(crate) database: Option<String>,
+    /// Its own name.
+    pub(crate) name: String,
+}
+
+/// CREATE TABLE.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CreateTable {
+    pub(crate) table: Name,
+    pub(crate) if_not_exists: bool,
+    pub(crate) columns: Vec<ColumnClause>,
+    pub(crate) partition_by: Vec<(String, PartitionTransform)>,
+    pub(crate) order_by: Vec<String>,
+    /// Options that were read and have no effect here, as typed.
+    pub(crate) ignored: Vec<String>,
+}
+
+/// One column of CREATE TABLE.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ColumnClause {
+    pub(crate) name: String,
+    pub(crate) kind: catalog::ColumnType,
+    pub(crate) nullable: bool,
+    pub(crate) default: Option<catalog::Scalar>,
+    pub(crate) comment: String,
+}
+
+/// CREATE PIPELINE, its parts as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CreatePipeline {
+    pub(crate) pipeline: Name,
+    pub(crate) if_not_exists: bool,
+    pub(crate) table: Name,
+    /// The SELECT list, as typed.
+    pub(crate) projection: String,
+    /// KAFKA (…): keys in lower case.
+    pub(crate) source: BTreeMap<String, String>,
+    /// WHERE, as typed.
+    pub(crate) filter: Option<String>,
+    /// WITH (…) and ON GAP: keys in lower case.
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+/// One assignment of SET.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Setting {
+    /// A system variable.
+    Variable { name: String, value: ast::Expr },
+    /// `@name`.
+    User { name: String, value: ast::Expr },
+    /// SET NAMES, or SET CHARACTER SET where `connection_follows_database`; `None` for DEFAULT.
+    Names { charset: Option<String>, collation: Option<String> },
+    /// SET TRANSACTION ISOLATION LEVEL: the level as `@@transaction_isolation` shows it.
+    Isolation(&'static str),
+    /// SET TRANSACTION READ ONLY or READ WRITE.
+    ReadOnly(bool),
+}
+
+/// SHOW and DESCRIBE.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Show {
+    pub(crate) what: ShowWhat,
+    pub(crate) filter: ShowFilter,
+}
+
+/// What is to be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ShowWhat {
+    Databases,
+    Tables { full: bool, database: Option<String> },
+    TableStatus { database: Option<String> },
+    Columns { full: bool, table: Name },
+    Indexes { table: Name },
+    CreateTable(Name),
+    CreateDatabase(String),
+    CreatePipeline(Name),
+    Pipelines { database: Option<String> },
+    Tasks,
+    Workers,
+    Streams,
+    Incidents,
+    Settings,
+    Variables,
+    Status,
+    Warnings,
+    Errors,
+    CountWarnings,
+    CountErrors,
+    Engines,
+    Charset,
+    Collation,
+    Plugins,
+    ProcessList { full: bool },
+    Grants,
+    Routines,
+    Triggers,
+    Events,
+}
+
+/// LIKE or WHERE of a SHOW.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ShowFilter {
+    All,
+    Like(String),
+    Where(Box<ast::Expr>),
+}

@@ -1,0 +1,140 @@
+//! Rows of small tables: cells of a few types, and the batch that they become.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::ColumnDef;
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Int,
+    Float,
+    Bool,
+    /// Microseconds since 1970, UTC.
+    Time,
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    Text(String),
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Time(i64),
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(value: u64) -> Self {
+        Self::Int(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<u32> for Cell {
+    fn from(value: u32) -> Self {
+        Self::Int(i64::from(value))
+    }
+}
+
+impl From<usize> for Cell {
+    fn from(value: usize) -> Self {
+        Self::from(value as u64)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A moment, where there is one.
+pub(super) fn time(micros: Option<i64>) -> Cell {
+    micros.map_or(Cell::Null, Cell::Time)
+}
+
+/// The columns as the engine knows them.
+pub(super) fn schema(columns: &[ColumnDef]) -> SchemaRef {
+    let field = |(name, kind): &ColumnDef| {
+        let data_type = match kind {
+            Kind::Text => DataType::Utf8,
+            Kind::Int => DataType::Int64,
+            Kind::Float => DataType::Float64,
+            Kind::Bool => DataType::Boolean,
+            Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, None),
+        };
+        Field::new(*name, data_type, true)
+    };
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// The rows as one batch.
+///
+/// # Panics
+/// If a row is not of the columns: both stand in one file of ours.
+pub(crate) fn batch(columns: &[ColumnDef], rows: &[Vec<Cell>]) -> RecordBatch {
+    for row in rows {
+        assert_eq!(row.len(), columns.len(), "a row of {columns:?}");
+    }
+    let arrays = columns.iter().enumerate().map(|(at, (name, kind))| array(name, *kind, rows, at)).collect();
+    RecordBatch::try_new(schema(columns), arrays).expect("arrays are made from the schema")
+}
+
+fn array(name: &str, kind: Kind, rows: &[Vec<Cell>], at: usize) -> ArrayRef {
+    let cells = rows.iter().map(|row| &row[at]);
+    macro_rules! of {
+        ($array:ty, $variant:ident) => {
+            Arc::new(
+                cells
+                    .map(|cell| match cell {
+                        Cell::$variant(value) => Some(value.clone()),
+                        Cell::Null => None,
+                        other => panic!("{other:?} in column {name}, which is {kind:?}"),
+                    })
+                    .collect::<$array>(),
+            )
+        };
+    }
+    match kind {
+        Kind::Text => of!(StringArray, Text),
+        Kind::Int => of!(Int64Array, Int),
+        Kind::Float => of!(Float64Array, Float),
+        Kind::Bool => of!(BooleanArray, Bool),
+        Kind::Time => of!(TimestampMicrosecondArray, Time),
+    }
+}

@@ -1,0 +1,8 @@
+//! The main promise, shown on the real binary: whatever moment it dies at, nothing is lost and nothing is seen twice.
+//!
+//! `MILLRACE_TEST_KILLS` says how often it is killed at random (default 30).
+
+#![allow(clippy::disallowed_methods, missing_docs)]
+
+mod matrix;
+mod random;

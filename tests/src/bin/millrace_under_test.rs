@@ -1,0 +1,8 @@
+//! The product's own `main`, with crash points that FAILPOINTS arms (see `warehouse::write::failpoint`).
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let _armed = fail::FailScenario::setup();
+    server::cli::main()
+}

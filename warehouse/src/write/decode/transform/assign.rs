@@ -1,0 +1,271 @@
+//! From an expression's type to its column's: which types a column takes, and which values get lost on the way.
+//!
+//! A type that can never fit is refused when the pipeline is made; a value that does not fit makes an error row. Nothing
+//! becomes NULL and nothing is cut off in silence.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringArray, new_null_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType,
+};
+use catalog::ColumnType;
+
+use crate::schema::{arrow_type, integer_bounds, mysql_type};
+use crate::write::decode::column::{date_value, is_json, micros_value, too_long, within};
+use crate::write::decode::number::{NumberFault, rescaled, rounded, whole};
+use crate::write::decode::reason::{BadValue, ErrorReason, quoted};
+
+/// How values of one type become values of a column's type.
+#[derive(Clone, Debug)]
+pub(super) struct Assignment {
+    to: ColumnType,
+    name: String,
+    way: Way,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// They are already.
+    Same,
+    /// There are none.
+    Null,
+    /// Each number is looked at.
+    Numbers,
+    /// Each text is looked at.
+    Texts,
+    /// Arrow's cast, which loses nothing between these two types.
+    Cast,
+}
+
+/// A number on its way from one type to another.
+#[derive(Clone, Copy)]
+enum Number {
+    /// Exact: a whole number of 10^-scale.
+    Exact(i128, i8),
+    Float(f64),
+}
+
+impl Assignment {
+    /// How `from` becomes `to`, or why it does not.
+    pub(super) fn plan(from: &DataType, to: ColumnType) -> Result<Self, String> {
+        let way = way(from, to).ok_or_else(|| refusal(from, to))?;
+        Ok(Self { to, name: mysql_type(to), way })
+    }
+
+    /// The column, and the rows whose value did not fit; they hold NULL.
+    pub(super) fn apply(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        match self.way {
+            Way::Same => (Arc::clone(values), Vec::new()),
+            Way::Null => (new_null_array(&arrow_type(self.to), values.len()), Vec::new()),
+            Way::Cast => (cast(values, &arrow_type(self.to)).expect("checked when it was planned"), Vec::new()),
+            Way::Numbers => self.numbers(values),
+            Way::Texts => self.texts(values),
+        }
+    }
+
+    fn numbers(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let number = reader(values);
+        let at = |row: usize| values.is_valid(row).then(|| number(row));
+        let rows = values.len();
+        match self.to {
+            ColumnType::Float => primitive::<Float32Type, _>(self.to, rows, at, |number| self.float32(number)),
+            ColumnType::Double => primitive::<Float64Type, _>(self.to, rows, at, |number| Ok(float(number))),
+            ColumnType::Decimal { .. } => primitive::<Decimal128Type, _>(self.to, rows, at, |number| self.exact(number)),
+            ColumnType::Boolean => {
+                let mut bad = Vec::new();
+                let value = |row| keep(row, at(row).map(|number| self.exact(number).map(|value| value == 1)), &mut bad);
+                let column: BooleanArray = (0..rows).map(value).collect();
+                (Arc::new(column), bad)
+            }
+            _ => match arrow_type(self.to) {
+                DataType::Int32 => primitive::<Int32Type, _>(self.to, rows, at, |number| {
+                    self.exact(number).map(|value| i32::try_from(value).expect("within the bounds of 32 bits"))
+                }),
+                DataType::Int64 => primitive::<Int64Type, _>(self.to, rows, at, |number| {
+                    self.exact(number).map(|value| i64::try_from(value).expect("within the bounds of 64 bits"))
+                }),
+                _ => primitive::<Decimal128Type, _>(self.to, rows, at, |number| self.exact(number)),
+            },
+        }
+    }
+
+    /// The number as a whole number of the column's last digit, within the column's bounds.
+    fn exact(&self, number: Number) -> Result<i128, BadValue> {
+        let (scale, digits, bounds) = match self.to {
+            ColumnType::Decimal { precision, scale } => (scale, precision, (i128::MIN, i128::MAX)),
+            ColumnType::Integer { width, unsigned } => (0, 38, integer_bounds(width, unsigned)),
+            _ => (0, 38, (0, 1)),
+        };
+        let signed_scale = i8::try_from(scale).expect("a scale is at most 38");
+        let value = match number {
+            Number::Exact(value, from) => rescaled(value, from, signed_scale, digits),
+            Number::Float(value) if matches!(self.to, ColumnType::Decimal { .. }) => rounded(value, scale, digits),
+            Number::Float(value) => whole(value),
+        };
+        match value {
+            Ok(value) if (bounds.0..=bounds.1).contains(&value) => Ok(value),
+            Err(NumberFault::Fraction) => Err(BadValue::fraction(shown(number), &self.name)),
+            _ => Err(BadValue::out_of_range(shown(number), &self.name)),
+        }
+    }
+
+    fn float32(&self, number: Number) -> Result<f32, BadValue> {
+        let value = float(number);
+        let narrow = value as f32;
+        if narrow.is_infinite() && value.is_finite() {
+            return Err(BadValue::out_of_range(value, &self.name));
+        }
+        Ok(narrow)
+    }
+
+    fn texts(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let texts = cast(values, &DataType::Utf8).expect("checked when it was planned");
+        let texts = texts.as_string::<i32>();
+        let at = |row: usize| texts.is_valid(row).then(|| texts.value(row));
+        let rows = texts.len();
+        match self.to {
+            ColumnType::Date => primitive::<Date32Type, _>(self.to, rows, at, date_value),
+            ColumnType::DateTime | ColumnType::Timestamp => {
+                let zoned = self.to == ColumnType::Timestamp;
+                primitive::<TimestampMicrosecondType, _>(self.to, rows, at, |text| micros_value(text, zoned, &self.name))
+            }
+            _ => {
+                let mut bad = Vec::new();
+                let value = |row| keep(row, at(row).map(|text| self.text(text)), &mut bad);
+                let column: StringArray = (0..rows).map(value).collect();
+                (Arc::new(column), bad)
+            }
+        }
+    }
+
+    fn text<'a>(&self, text: &'a str) -> Result<&'a str, BadValue> {
+        match self.to {
+            ColumnType::Text { characters_max } if !within(text, characters_max) => Err(too_long(text, &self.name)),
+            ColumnType::Json if !is_json(text) => {
+                let message = format!("{} is not JSON", quoted(text));
+                Err(BadValue { reason: ErrorReason::MalformedJson, message })
+            }
+            _ => Ok(text),
+        }
+    }
+}
+
+/// Which way leads from `from` to `to`.
+fn way(from: &DataType, to: ColumnType) -> Option<Way> {
+    let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let is_number = from.is_integer()
+        || from.is_floating()
+        || matches!(from, DataType::Boolean | DataType::Decimal128(..) | DataType::Decimal32(..) | DataType::Decimal64(..));
+    let is_date = matches!(from, DataType::Date32 | DataType::Date64);
+    let is_timestamp = matches!(from, DataType::Timestamp(..));
+    let is_same = *from == arrow_type(to);
+    match to {
+        _ if *from == DataType::Null => Some(Way::Null),
+        ColumnType::Text { characters_max: None } if is_same => Some(Way::Same),
+        ColumnType::Text { .. } if is_text || is_number || is_date || is_timestamp => Some(Way::Texts),
+        ColumnType::Json if is_text || is_number && !from.is_floating() => Some(Way::Texts),
+        ColumnType::Boolean | ColumnType::Double | ColumnType::Float | ColumnType::Decimal { .. } if is_same => {
+            Some(Way::Same)
+        }
+        ColumnType::Boolean
+        | ColumnType::Integer { .. }
+        | ColumnType::Float
+        | ColumnType::Double
+        | ColumnType::Decimal { .. }
+            if is_number =>
+        {
+            Some(Way::Numbers)
+        }
+        ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp if is_same => Some(Way::Same),
+        ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp if is_text => Some(Way::Texts),
+        ColumnType::Date if is_date => Some(Way::Cast),
+        // A time below a microsecond is cut off, as in the times of records.
+        ColumnType::DateTime | ColumnType::Timestamp if is_date || is_timestamp => Some(Way::Cast),
+        _ => None,
+    }
+}
+
+/// Why there is no way, and what to write instead.
+fn refusal(from: &DataType, to: ColumnType) -> String {
+    let name = mysql_type(to);
+    let is_time = matches!(to, ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp);
+    let found = match from {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text",
+        DataType::Date32 | DataType::Date64 => "a date",
+        DataType::Timestamp(..) => "a time",
+        DataType::Boolean => "a boolean",
+        _ if from.is_numeric() => "a number",
+        _ => "a value of a type that no column has",
+    };
+    let next_step = match found {
+        "a number" if is_time => {
+            "say its unit, as in to_timestamp_seconds(…), to_timestamp_millis(…) or to_timestamp_micros(…)".to_owned()
+        }
+        _ => format!("write CAST(… AS {})", name.to_uppercase()),
+    };
+    format!("it is {found}, and its column is {name}; {next_step}")
+}
+
+/// Reads numbers of any type.
+fn reader(values: &ArrayRef) -> Box<dyn Fn(usize) -> Number> {
+    let wide = |data_type: &DataType| cast(values, data_type).expect("every number has a wider form");
+    match values.data_type() {
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            let values = wide(&DataType::Float64).as_primitive::<Float64Type>().clone();
+            Box::new(move |row| Number::Float(values.value(row)))
+        }
+        DataType::UInt64 => {
+            let values = wide(&DataType::Decimal128(20, 0)).as_primitive::<Decimal128Type>().clone();
+            Box::new(move |row| Number::Exact(values.value(row), 0))
+        }
+        DataType::Decimal128(_, scale) | DataType::Decimal64(_, scale) | DataType::Decimal32(_, scale) => {
+            let scale = *scale;
+            let values = wide(&DataType::Decimal128(38, scale)).as_primitive::<Decimal128Type>().clone();
+            Box::new(move |row| Number::Exact(values.value(row), scale))
+        }
+        _ => {
+            let values = wide(&DataType::Int64).as_primitive::<Int64Type>().clone();
+            Box::new(move |row| Number::Exact(i128::from(values.value(row)), 0))
+        }
+    }
+}
+
+fn float(number: Number) -> f64 {
+    match number {
+        Number::Exact(value, 0) => value as f64,
+        Number::Exact(value, scale) => value as f64 / 10_f64.powi(i32::from(scale)),
+        Number::Float(value) => value,
+    }
+}
+
+fn shown(number: Number) -> String {
+    match number {
+        Number::Exact(value, 0) => value.to_string(),
+        number => float(number).to_string(),
+    }
+}
+
+/// A column of `convert`ed values, and the rows that could not be.
+fn primitive<T: ArrowPrimitiveType, V>(
+    to: ColumnType, rows: usize, at: impl Fn(usize) -> Option<V>, convert: impl Fn(V) -> Result<T::Native, BadValue>,
+) -> (ArrayRef, Vec<(usize, BadValue)>) {
+    let mut bad = Vec::new();
+    let column: PrimitiveArray<T> = (0..rows).map(|row| keep(row, at(row).map(&convert), &mut bad)).collect();
+    (Arc::new(column.with_data_type(arrow_type(to))), bad)
+}
+
+fn keep<V>(row: usize, value: Option<Result<V, BadValue>>, bad: &mut Vec<(usize, BadValue)>) -> Option<V> {
+    match value? {
+        Ok(value) => Some(value),
+        Err(why) => {
+            bad.push((row, why));
+            None
+        }
+    }
+}
