@@ -30,8 +30,8 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime").block_on(async {
 //! use std::sync::Arc;
 //!
-//! use catalog::store::MemoryStore;
-//! use catalog::{Catalog, ColumnType, NewColumn, NewTable};
+//! use millrace_catalog::store::MemoryStore;
+//! use millrace_catalog::{Catalog, ColumnType, NewColumn, NewTable};
 //!
 //! let world = vfs::World::system();
 //! let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world).await?;
@@ -51,7 +51,7 @@
 //! };
 //! let table = catalog.create_table(new, false).await?;
 //! assert_eq!(catalog.table("DEFAULT", "People").await?, table);
-//! # Ok::<_, catalog::CatalogError>(())
+//! # Ok::<_, millrace_catalog::CatalogError>(())
 //! # }).expect("the example runs");
 //! ```
 

@@ -10,7 +10,7 @@ const RESERVED_DATABASES: [&str; 5] = ["system", "information_schema", "mysql", 
 /// Columns that every table, or every topic read as a table, has of itself (PROTOCOL, "Data").
 const RESERVED_COLUMNS: [&str; 7] = ["_stream", "_offset", "_partition", "_topic", "_timestamp", "_key", "_headers"];
 /// How alike two names must be for one to be offered in place of the other: 1 is the same.
-const ALIKE: f64 = 0.7;
+const ALIKE: f64 = 0.6;
 
 pub(crate) fn check_database(name: &str) -> Result<(), CatalogError> {
     check("database", name)?;

@@ -1,3 +1,33 @@
-//! server
+//! # millrace-server: the front door
+//!
+//! Roles and `main`, settings, the MySQL port, SQL statements, the manager, HTTP, and the operator's tools. The crate does
+//! not know how a part is laid out.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cli`], [`standalone`], [`demo`] | the commands |
+//! | [`settings`], [`data_dir`] | what is configured, and where things lie |
+//! | [`compose`] | concrete types, in one place |
+//! | [`mysql`] | the protocol: packets, logins, result sets |
+//! | [`client`] | `millrace sql` |
+//! | [`sql`] | statements: parsing, DDL, SHOW, system tables, sessions |
+//! | [`query`] | SQL's queries, handed to the warehouse's read side |
+//! | [`manager`] | leases, placement, grants |
+//! | [`runtime`] | what statements see and steer of the process |
+//! | [`http`] | health and metrics |
+//!
+//! **Invariant:** a statement is routed by its syntax tree, and a secret has no way to be printed.
+
+pub mod cli;
 pub mod client;
+pub mod compose;
+pub mod data_dir;
+pub mod demo;
+pub mod http;
+pub mod manager;
 pub mod mysql;
+pub mod query;
+pub mod runtime;
+pub mod settings;
+pub mod sql;
+pub mod standalone;

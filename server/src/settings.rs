@@ -10,29 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Deserializer};
 
+use crate::mysql::auth::Secret;
 use crate::sql::seams::SettingRow;
 
-/// A text that must not be shown: it has neither Display nor a telling Debug.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for whoever must check or send it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
 }
 
 /// A number of bytes: `64MiB`, `1GiB`, `1000000`.
@@ -80,12 +62,13 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// The MySQL port.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MysqlSettings {
     /// Where it listens.
     pub listen: SocketAddr,
     /// root's password; empty for none.
+    #[serde(deserialize_with = "secret")]
     pub root_password: Secret,
     /// A file whose first line is root's password; wins over `root_password`.
     pub root_password_file: Option<PathBuf>,
@@ -96,7 +79,16 @@ pub struct MysqlSettings {
 impl Default for MysqlSettings {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 9030));
-        Self { listen, root_password: Secret::default(), root_password_file: None, connections_max: 1_000 }
+        Self { listen, root_password: Secret::new(String::new()), root_password_file: None, connections_max: 1_000 }
+    }
+}
+
+impl fmt::Debug for MysqlSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MysqlSettings")
+            .field("listen", &self.listen)
+            .field("connections_max", &self.connections_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -257,7 +249,7 @@ impl Settings {
             origin: self.origins.get(name).cloned().unwrap_or_else(|| "default".to_owned()),
             description: description.to_owned(),
         };
-        let secret = if self.mysql.root_password.reveal().is_empty() { "(none)" } else { "(set)" };
+        let secret = if self.mysql.root_password.expose().is_empty() { "(none)" } else { "(set)" };
         vec![
             row("mysql.listen", self.mysql.listen.to_string(), "where MySQL clients connect"),
             row("mysql.root_password", secret.to_owned(), "root's password"),
@@ -279,7 +271,7 @@ impl Settings {
         if let Some(path) = &self.mysql.root_password_file {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read mysql.root_password_file {}", path.display()))?;
-            self.mysql.root_password = Secret::new(text.lines().next().unwrap_or_default());
+            self.mysql.root_password = Secret::new(text.lines().next().unwrap_or_default().to_owned());
         }
         let at_least = |name: &str, value: Bytes, least: u64| match value.0 >= least {
             true => Ok(()),
@@ -292,7 +284,7 @@ impl Settings {
         at_least("wal.queue_bytes", self.wal.queue_bytes, 1 << 20)?;
         at_least("source.queue_bytes", self.source.queue_bytes, 1 << 20)?;
         at_least("source.batch_bytes", self.source.batch_bytes, 16 << 10)?;
-        if !self.mysql.listen.ip().is_loopback() && self.mysql.root_password.reveal().is_empty() {
+        if !self.mysql.listen.ip().is_loopback() && self.mysql.root_password.expose().is_empty() {
             bail!(
                 "mysql.listen is {}, which other machines reach, and root has no password: set mysql.root_password_file, \
                  or the environment's MILLRACE__MYSQL__ROOT_PASSWORD, or listen on 127.0.0.1",
@@ -390,6 +382,6 @@ mod tests {
     fn a_secret_is_not_shown() {
         let settings = load("[mysql]\nroot_password = 'hunter2'\n", &[]).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
-        assert_eq!(settings.mysql.root_password.reveal(), "hunter2");
+        assert_eq!(settings.mysql.root_password.expose(), "hunter2");
     }
 }

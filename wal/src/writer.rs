@@ -200,7 +200,7 @@ impl Active {
         let at = |out: &BytesMut| WalPosition { segment: self.number, offset: self.bytes + out.len() as u64 };
         let durable = self.segment.durable.load(Ordering::Acquire);
         let position = at(&out);
-        Mark { durable, fences: Fences::default() }.write(&mut out, position);
+        Mark { durable, fences: batch.fences.clone() }.write(&mut out, position);
         let mut positions = Vec::with_capacity(batch.entries.len());
         for entry in &batch.entries {
             let position = at(&out);

@@ -116,10 +116,10 @@ fn check_part(request: &CommitRequest, part: &Part) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for covered in &part.streams {
         let range = covered.range;
-        let advance = request.streams.iter().find(|advance| advance.stream == covered.stream);
-        let Some(advance) = advance else {
+        let Ok(found) = request.streams.binary_search_by_key(&covered.stream, |advance| advance.stream) else {
             return Err(format!("part {id} covers stream {}, which the commit does not advance", covered.stream));
         };
+        let advance = &request.streams[found];
         let inside = advance.range.start <= range.start && range.end <= advance.range.end && range.start < range.end;
         if !inside || covered.rows == 0 || covered.rows > range.offsets() || !seen.insert(covered.stream) {
             return Err(format!(

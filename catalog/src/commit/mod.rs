@@ -18,11 +18,10 @@ pub(crate) mod sample;
 
 use futures::FutureExt;
 
-use crate::keys::checkpoint::CheckpointRecord;
-use crate::keys::{self};
+use crate::keys::{self, checkpoint::CheckpointRecord};
 use crate::store::{KvTransaction, Read};
 use crate::transaction::Failure;
-use crate::{Catalog, CatalogError, CommitOutcome, CommitRequest, StreamAdvance, Version};
+use crate::{Catalog, CatalogError, CommitOutcome, CommitRequest, StreamAdvance, TableId};
 
 use admit::{Decision, Standing, StreamStanding, admit};
 
@@ -45,16 +44,16 @@ impl Catalog {
         check::check(request).map_err(wrong)?;
         let chunks = &chunks::encode(request, self.wall()).map_err(wrong)?;
         let last = u16::try_from(chunks.len() - 1).expect("encode counted them");
-        let outcome = match self
-            .stamped_once(OPERATION, |transaction| {
-                async move { self.attempt_commit(transaction, request, chunks, last).await }.boxed()
-            })
-            .await?
-        {
+        let begun = self.world().clock.now();
+        let apply = self.stamped_once(OPERATION, |transaction| {
+            async move { self.attempt_commit(transaction, request, chunks, last).await }.boxed()
+        });
+        let outcome = match apply.await? {
             (Ended::Applied, stamp) => CommitOutcome::Committed(self.version(stamp, last)),
             (Ended::As(outcome), _) => outcome,
         };
         count(&outcome);
+        metrics::histogram!("millrace_commit_seconds").record(self.world().clock.now().since(begun).as_secs_f64());
         Ok(outcome)
     }
 
@@ -91,7 +90,7 @@ impl Catalog {
     }
 
     /// Appends records to a table's log and moves its head, both blind. The head never stands between two of them.
-    pub(crate) fn append_to_log(&self, transaction: &mut dyn KvTransaction, table: crate::TableId, values: &[Vec<u8>]) {
+    pub(crate) fn append_to_log(&self, transaction: &mut dyn KvTransaction, table: TableId, values: &[Vec<u8>]) {
         let before_stamp = keys::log::ser_key_before_stamp(table, self.era());
         let mut last = None;
         for (value, number) in values.iter().zip(0_u16..) {
@@ -147,7 +146,7 @@ fn check_tables(request: &CommitRequest, standing: &Standing) -> Result<(), Cata
 
 fn count(outcome: &CommitOutcome) {
     let outcome = match outcome {
-        CommitOutcome::Committed(Version { .. }) => "committed",
+        CommitOutcome::Committed(_) => "committed",
         CommitOutcome::Fenced(_) => "fenced",
         CommitOutcome::Conflict(_) => "conflict",
     };

@@ -83,12 +83,8 @@ async fn not_found(transaction: &mut dyn KvTransaction, name: &str) -> Result<Ca
 
 async fn names_of_all(transaction: &mut dyn KvTransaction) -> Result<Vec<String>, Failure> {
     let entries = scan(transaction, keys::database::all(), Read::Snapshot).await?;
-    let name = |(key, value)| Ok(keys::database::deser_value(as_bytes(&key), as_bytes(&value))?.name);
-    entries.into_iter().map(name).collect()
-}
-
-fn as_bytes(bytes: &bytes::Bytes) -> &[u8] {
-    bytes
+    let name = |(key, value): &(bytes::Bytes, bytes::Bytes)| Ok(keys::database::deser_value(key, value)?.name);
+    entries.iter().map(name).collect()
 }
 
 fn describe(name: &str) -> String {
@@ -97,20 +93,22 @@ fn describe(name: &str) -> String {
 
 /// A table or a pipeline that is made at the same time conflicts with this.
 async fn refuse_unless_empty(transaction: &mut dyn KvTransaction, name: &str) -> Result<(), Failure> {
-    let ranges: [(&str, KeyRange, fn(&[u8]) -> Result<(String, String), CatalogError>); 2] = [
-        ("pipeline", keys::pipeline_name::of_database(name), keys::pipeline_name::deser_key),
-        ("table", keys::table_name::of_database(name), keys::table_name::deser_key),
-    ];
-    for (kind, range, deser_key) in ranges {
-        let page = transaction.range(range, RangeOptions { limit: 1, ..RangeOptions::default() }).await?;
-        if let Some((key, _)) = page.entries.first() {
-            let (_, held) = deser_key(key)?;
-            return Err(CatalogError::invalid(format!(
-                "database `{name}` still has the {kind} `{held}`: drop that first, DROP {} `{name}`.`{held}`",
-                kind.to_uppercase()
-            ))
-            .into());
+    let pipeline = first_key(transaction, keys::pipeline_name::of_database(name)).await?;
+    let pipeline = pipeline.map(|key| keys::pipeline_name::deser_key(&key)).transpose()?;
+    let table = first_key(transaction, keys::table_name::of_database(name)).await?;
+    let table = table.map(|key| keys::table_name::deser_key(&key)).transpose()?;
+    // A table cannot be dropped before the pipelines into it: so they are named first.
+    for (kind, held) in [("pipeline", pipeline), ("table", table)] {
+        if let Some((_, held)) = held {
+            let drop = format!("DROP {} `{name}`.`{held}`", kind.to_uppercase());
+            let message = format!("database `{name}` still has the {kind} `{held}`: drop that first, {drop}");
+            return Err(CatalogError::invalid(message).into());
         }
     }
     Ok(())
+}
+
+async fn first_key(transaction: &mut dyn KvTransaction, range: KeyRange) -> Result<Option<bytes::Bytes>, Failure> {
+    let page = transaction.range(range, RangeOptions { limit: 1, ..RangeOptions::default() }).await?;
+    Ok(page.entries.into_iter().next().map(|(key, _)| key))
 }

@@ -211,6 +211,11 @@ impl Shop {
         self.catalog.snapshot(self.table.id).await.unwrap()
     }
 
+    /// Why there is no snapshot.
+    pub(crate) async fn snapshot_error(&self) -> CatalogError {
+        self.reopened().await.snapshot(self.table.id).await.unwrap_err()
+    }
+
     /// What of the table can be seen: how far each stream is committed, and how many parts there are.
     pub(crate) async fn seen(&self) -> (Vec<u64>, usize) {
         let snapshot = self.snapshot().await;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use millrace_catalog::store::{KeyRange, KvStore, KvTransaction, MemoryStore, Read, scan};
 use millrace_catalog::*;
 
-use crate::fixture::{Shop, in_memory, on_every_store, range};
+use crate::fixture::{Shop, in_memory, on_every_store, range, world};
 
 #[tokio::test]
 async fn a_snapshot_that_is_held_stays_as_it_was() {
@@ -96,4 +97,42 @@ async fn commits_are_listed_newest_first_and_only_as_many_as_asked_for() {
         }
     })
     .await;
+}
+
+/// Does something to the newest record of the log that no catalog does.
+async fn tamper(shop: &Shop, with: impl Fn(&mut dyn KvTransaction, &[u8])) {
+    let mut transaction = shop.faults.begin().await.unwrap();
+    let log = scan(transaction.as_mut(), KeyRange::prefix(b"log/"), Read::Serializable).await.unwrap();
+    let (newest, _) = log.last().unwrap();
+    with(transaction.as_mut(), newest);
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_named_and_never_passed_over() {
+    on_every_store(async |shop: Shop| {
+        let granted = shop.stream(0).await;
+        shop.committed(&shop.flush(0, &[(&granted, range(0, 9))]).await).await;
+        tamper(&shop, |transaction, key| transaction.set(key, b"\x01{\"Commit\":")).await;
+        let error = shop.snapshot_error().await;
+        assert!(matches!(&error, CatalogError::Damaged { key, .. } if key.starts_with("log/")), "{error}");
+        tamper(&shop, |transaction, key| transaction.set(key, b"\x09{}")).await;
+        let error = shop.snapshot_error().await;
+        assert!(matches!(error, CatalogError::UnsupportedFormat { found: 9, newest: 1, .. }), "{error}");
+        tamper(&shop, |transaction, key| transaction.clear(key)).await;
+        let error = shop.snapshot_error().await;
+        assert!(matches!(&error, CatalogError::Damaged { key, .. } if key.starts_with("head/")), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_catalog_of_a_newer_program_is_not_opened() {
+    let world = world();
+    let store = MemoryStore::new(world.clock.clone());
+    let mut transaction = store.begin().await.unwrap();
+    transaction.set(b"format", b"\x02{}");
+    transaction.commit().await.unwrap();
+    let error = Catalog::open(Arc::new(store), world).await.unwrap_err();
+    assert_eq!(error, CatalogError::UnsupportedFormat { key: "format".into(), found: 2, newest: 1 });
 }

@@ -28,7 +28,7 @@ pub struct View<'a> {
     pub pipeline: &'a Pipeline,
     /// The topic, if the broker answered lately.
     pub topic: Option<&'a TopicView>,
-    /// The pipeline's streams that are not closed.
+    /// The pipeline's streams, also the closed ones.
     pub streams: &'a [StreamView],
     /// The workers that answered.
     pub workers: &'a [Heartbeat],
@@ -266,4 +266,177 @@ fn grant_missing(
 /// Whether all that is visible of the pipeline is committed, and none of its tasks runs any more.
 pub fn is_stopped(pipeline: catalog::PipelineId, workers: &[Heartbeat]) -> bool {
     !workers.iter().any(|worker| worker.tasks.iter().any(|task| task.pipeline == pipeline))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use catalog::{
+        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Offset, Owner, PipelineId, PipelineSettings, RecordFormat, StartPosition,
+        Stream, StreamIdentity, TableId,
+    };
+    use warehouse::write::messages::{TaskReport, TaskState};
+
+    use super::*;
+
+    fn pipeline(state: PipelineState, on_gap: GapPolicy) -> Pipeline {
+        let source = KafkaSource {
+            brokers: "b:9092".to_owned(),
+            topic: "t".to_owned(),
+            format: RecordFormat::Json,
+            start: StartPosition::Latest,
+            properties: BTreeMap::new(),
+        };
+        Pipeline {
+            id: PipelineId(1),
+            database: "default".to_owned(),
+            name: "p".to_owned(),
+            table: TableId(1),
+            source,
+            projection: "*".to_owned(),
+            filter: None,
+            settings: PipelineSettings { on_gap, errors: ErrorPolicy::Table, ..PipelineSettings::default() },
+            state,
+            fence: Fence(1),
+            created: 0,
+        }
+    }
+
+    fn stream(id: u64, partition: i32, incarnation: &str, epoch: Option<u64>, state: StreamState) -> StreamView {
+        let identity = StreamIdentity {
+            pipeline: PipelineId(1),
+            topic: "t".to_owned(),
+            incarnation: incarnation.to_owned(),
+            partition,
+            generation: 0,
+        };
+        let owner = epoch.map(|epoch| Owner {
+            epoch: Epoch(epoch),
+            node: NodeId("n".to_owned()),
+            address: "w".to_owned(),
+            task: TaskIndex(0),
+            pipeline_fence: Fence(1),
+        });
+        let stream = Arc::new(Stream { id: StreamId(id), identity, table: TableId(1), start: Offset(0), state });
+        StreamView { stream, committed: Offset(0), owner, ledger: Ledger::default() }
+    }
+
+    fn report(id: u64, epoch: u64, condition: StreamCondition) -> StreamReport {
+        StreamReport {
+            stream: StreamId(id),
+            topic: Arc::from("t"),
+            partition: 0,
+            epoch: Epoch(epoch),
+            committed: Offset(5),
+            visible: Offset(5),
+            high_watermark: None,
+            visible_timestamp_ms: None,
+            condition,
+        }
+    }
+
+    fn worker(streams: Vec<StreamReport>) -> Heartbeat {
+        let task = TaskReport {
+            pipeline: PipelineId(1),
+            task: TaskIndex(0),
+            state: TaskState::Running,
+            streams,
+            trouble: None,
+            records: 0,
+            payload_bytes: 0,
+            memtable_bytes: 0,
+            commits: 0,
+            last_commit: None,
+            started: 0,
+        };
+        Heartbeat {
+            node: NodeId("n".to_owned()),
+            address: "w".to_owned(),
+            tasks: vec![task],
+            memory_used: 0,
+            memory_limit: 1,
+            wal_bytes: 0,
+        }
+    }
+
+    fn steps(pipeline: &Pipeline, topic: Option<&TopicView>, streams: &[StreamView], workers: &[Heartbeat]) -> Vec<Step> {
+        let granted = BTreeMap::new();
+        reconcile(&View { pipeline, topic, streams, workers, granted: &granted, now: Moment::default() })
+    }
+
+    fn topic(incarnation: &str, partitions: i32) -> TopicView {
+        TopicView { incarnation: incarnation.to_owned(), partitions: (0..partitions).collect() }
+    }
+
+    #[test]
+    fn partitions_of_the_first_view_begin_at_the_start_and_later_ones_at_their_earliest_offset() {
+        let running = pipeline(PipelineState::Running, GapPolicy::Pause);
+        let begins = |steps: Vec<Step>| -> Vec<Begin> {
+            let begin = |step| if let Step::Open { begin, .. } = step { Some(begin) } else { None };
+            steps.into_iter().filter_map(begin).collect()
+        };
+        assert_eq!(begins(steps(&running, Some(&topic("a", 2)), &[], &[])), [Begin::AtStart, Begin::AtStart]);
+        let known = [stream(1, 0, "a", None, StreamState::Closed)];
+        assert_eq!(begins(steps(&running, Some(&topic("a", 2)), &known, &[])), [Begin::AtEarliest]);
+    }
+
+    #[test]
+    fn a_stream_that_no_heartbeat_shows_at_its_epoch_is_granted_again() {
+        let running = pipeline(PipelineState::Running, GapPolicy::Pause);
+        let streams = [stream(1, 0, "a", Some(3), StreamState::Open)];
+        let is_grant = |steps: &[Step]| matches!(steps, [Step::Grant { expected: Some(Epoch(3)), .. }]);
+        assert!(is_grant(&steps(&running, None, &streams, &[worker(vec![])])));
+        assert!(is_grant(&steps(&running, None, &streams, &[worker(vec![report(1, 2, StreamCondition::Owned)])])));
+        let lost = StreamCondition::Lost { cause: String::new() };
+        assert!(is_grant(&steps(&running, None, &streams, &[worker(vec![report(1, 3, lost)])])));
+        assert_eq!(steps(&running, None, &streams, &[worker(vec![report(1, 3, StreamCondition::Owned)])]), []);
+    }
+
+    #[test]
+    fn a_topic_made_again_opens_new_streams_and_lets_the_old_ones_go_after_their_commit() {
+        let running = pipeline(PipelineState::Running, GapPolicy::Pause);
+        let streams = [stream(1, 0, "old", Some(3), StreamState::Open)];
+        let owned = [worker(vec![report(1, 3, StreamCondition::Owned)])];
+        let first = steps(&running, Some(&topic("new", 1)), &streams, &owned);
+        assert!(matches!(&first[0], Step::Release { .. }), "{first:?}");
+        assert!(matches!(&first[1], Step::Open { begin: Begin::AtEarliest, .. }), "{first:?}");
+        let released = [worker(vec![report(1, 3, StreamCondition::Released)])];
+        let then = steps(&running, Some(&topic("new", 1)), &streams, &released);
+        assert_eq!(then[0], Step::Close { stream: StreamId(1) });
+    }
+
+    #[test]
+    fn an_expired_range_pauses_with_the_statement_that_settles_it() {
+        let running = pipeline(PipelineState::Running, GapPolicy::Pause);
+        let streams = [stream(1, 0, "a", Some(3), StreamState::Open)];
+        let expired = StreamCondition::Expired { wanted: Offset(5), low: Offset(9) };
+        let steps = steps(&running, None, &streams, &[worker(vec![report(1, 3, expired)])]);
+        let [Step::Incident { kind: IncidentKind::Expired, settle, gap: Some(gap), .. }] = steps.as_slice() else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(settle, "RESUME PIPELINE default.p ON GAP SKIP");
+        assert_eq!(gap.range, OffsetRange::new(Offset(5), Offset(9)));
+    }
+
+    #[test]
+    fn a_truncated_stream_goes_on_in_a_new_one_only_where_gaps_may_be_skipped() {
+        let streams = [stream(1, 0, "a", Some(3), StreamState::Open)];
+        let truncated = StreamCondition::Truncated { wanted: Offset(5), high: Offset(2) };
+        let workers = [worker(vec![report(1, 3, truncated)])];
+        let pausing = pipeline(PipelineState::Running, GapPolicy::Pause);
+        assert!(matches!(steps(&pausing, None, &streams, &workers)[..], [Step::Incident { .. }]));
+        let skipping = pipeline(PipelineState::Running, GapPolicy::Skip);
+        let steps = steps(&skipping, None, &streams, &workers);
+        assert!(
+            matches!(steps[..], [Step::Open { generation: 1, begin: Begin::AtEnd, .. }, Step::Close { .. }]),
+            "{steps:?}"
+        );
+    }
+
+    #[test]
+    fn a_paused_pipeline_stops_wherever_it_still_runs() {
+        let paused = pipeline(PipelineState::Paused, GapPolicy::Pause);
+        assert_eq!(steps(&paused, None, &[], &[worker(vec![])]), [Step::Stop { address: "w".to_owned() }]);
+    }
 }

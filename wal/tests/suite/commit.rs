@@ -75,22 +75,35 @@ async fn a_streams_records_are_replayed_in_the_order_of_their_appends() {
 }
 
 #[tokio::test]
+async fn a_segment_is_begun_only_when_all_before_it_is_durable() {
+    let disk = MemoryDisk::new();
+    let (wal, _) = open(&disk).await;
+    log(&wal, record(1, 1, "begins the segment")).await;
+    disk.hold_syncs();
+    let first = accept(&wal, record(1, 1, noise(500, 1))).await;
+    disk.sync_is_held().await;
+    let second = accept(&wal, record(1, 1, "belongs into the next segment")).await;
+    settle().await;
+    assert_eq!(segments(&disk).await, [1], "else a crash now could tear a segment that is not the last");
+    disk.release_syncs();
+    first.await.expect("no fault");
+    second.await.expect("no fault");
+    assert_eq!(segments(&disk).await, [1, 2]);
+}
+
+#[tokio::test]
 async fn an_append_waits_for_room_in_the_queue() {
     let disk = MemoryDisk::new();
     let settings = WalSettings { queue_bytes: 1000, segment_bytes: 1 << 20, disk_reserve_bytes: 0 };
     let (wal, _) = Wal::open(Arc::new(disk.clone()), settings, world()).await.expect("an empty disk");
-    let noise = |seed: u64| {
-        let random = SeededRandom::new(seed);
-        (0..100).flat_map(|_| vfs::Random::next_u64(&random).to_le_bytes()).collect::<Vec<u8>>()
-    };
-    let first = accept(&wal, record(1, 1, noise(1))).await;
-    let mut second = Box::pin(wal.append(record(1, 1, noise(2))));
+    let first = accept(&wal, record(1, 1, noise(800, 1))).await;
+    let mut second = Box::pin(wal.append(record(1, 1, noise(800, 2))));
     assert!(futures::poll!(&mut second).is_pending(), "840 of 1000 bytes are taken");
     assert!(wal.stats().queued_bytes >= 840);
     first.await.expect("no fault");
     second.await.expect("there is room now").await.expect("no fault");
 
-    let large: Vec<u8> = (3..20).flat_map(noise).collect();
+    let large = noise(13_600, 3);
     log(&wal, record(1, 1, large.clone())).await;
     wal.close().await.expect("no fault");
     let (_, replay) = open(&disk).await;

@@ -69,6 +69,20 @@ async fn a_refused_stream_takes_nothing_until_each_of_its_refusals_was_seen() {
 }
 
 #[tokio::test]
+async fn what_waits_behind_a_refused_record_is_refused_with_it() {
+    let disk = MemoryDisk::new();
+    disk.set_capacity(Some(1000));
+    let settings = WalSettings { queue_bytes: 64 << 20, ..SETTINGS };
+    let (wal, _) = Wal::open(Arc::new(disk.clone()), settings, world()).await.expect("an empty disk");
+    // Larger than what is written at once, so that the second is not in its batch; and for the second alone there is room.
+    let first = accept(&wal, record(1, 1, noise(5 << 20, 1))).await;
+    let second = accept(&wal, record(1, 1, "small")).await;
+    assert!(is_full(second.await), "else the stream had a hole");
+    assert!(is_full(first.await));
+    log(&wal, record(1, 1, "small")).await;
+}
+
+#[tokio::test]
 async fn a_full_disk_can_be_opened_replayed_and_emptied() {
     let disk = MemoryDisk::new();
     let (wal, _) = open(&disk).await;

@@ -36,6 +36,12 @@ fn record(stream: u64, epoch: u64, payload: impl Into<Bytes>) -> Record {
     Record { stream, epoch, payload: payload.into() }
 }
 
+/// Bytes that do not shrink.
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let random = SeededRandom::new(seed);
+    (0..bytes.div_ceil(8)).flat_map(|_| vfs::Random::next_u64(&random).to_le_bytes()).take(bytes).collect()
+}
+
 /// Accepts the record; the promise is the caller's to await.
 async fn accept(wal: &Wal, record: Record) -> Durable {
     wal.append(record).await.expect("an append under the newest epoch is accepted")

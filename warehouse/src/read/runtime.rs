@@ -1,50 +1,58 @@
 //! What queries run in: a bounded memory, a directory to spill to, and the one object store that they may read.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use object_store::ObjectStore;
 
-/// The only address that a plan may read from.
-const PARTS: &str = "millrace://parts";
+/// What all queries of a process may use together.
+#[derive(Clone, Debug)]
+pub struct QueryLimits {
+    /// Bytes of memory for sorts, joins and aggregates. Past it they spill, and where they cannot, the query fails.
+    pub memory_bytes: usize,
+    /// Where they spill to; `None` where they may not.
+    pub spill_directory: Option<PathBuf>,
+    /// Bytes that may be spilled at a time.
+    pub spill_bytes: u64,
+}
 
-/// Where scans find the parts.
+/// The only address that a plan may read from.
 pub(super) fn parts_url() -> ObjectStoreUrl {
-    ObjectStoreUrl::parse(PARTS).expect("a constant address")
+    ObjectStoreUrl::parse("millrace://parts").expect("a constant address")
 }
 
 /// Queries reach the parts and nothing else: neither files of this machine nor the network.
-struct PartsOnly {
-    store: Arc<dyn ObjectStore>,
+pub(super) fn runtime(limits: &QueryLimits, parts: Arc<dyn ObjectStore>) -> Result<Arc<RuntimeEnv>> {
+    let mode = match &limits.spill_directory {
+        Some(directory) => DiskManagerMode::Directories(vec![directory.clone()]),
+        None => DiskManagerMode::Disabled,
+    };
+    let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    runtime.deregister_object_store(ObjectStoreUrl::local_filesystem().as_ref())?;
+    runtime.register_object_store(parts_url().as_ref(), parts);
+    Ok(runtime)
 }
 
-impl fmt::Debug for PartsOnly {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PartsOnly")
-    }
-}
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
 
-/// An address, in the type that the engine takes.
-type Address = <ObjectStoreUrl as Addressed>::Url;
+    use super::*;
 
-/// Names the engine's address type without a crate of its own.
-trait Addressed {
-    type Url;
-}
-
-impl ObjectStoreRegistry for PartsOnly {
-    fn register_store(&self, _url: &Address, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
-        Some(store)
-    }
-
-    fn get_store(&self, url: &Address) -> Result<Arc<dyn ObjectStore>> {
-        let _ = url;
-        Ok(Arc::clone(&self.store))
+    #[test]
+    fn queries_reach_the_parts_and_no_file_of_this_machine() {
+        let limits = QueryLimits { memory_bytes: 1 << 20, spill_directory: None, spill_bytes: 0 };
+        let runtime = runtime(&limits, Arc::new(InMemory::new())).unwrap();
+        assert!(runtime.object_store(parts_url()).is_ok());
+        assert!(runtime.object_store(ObjectStoreUrl::local_filesystem()).is_err());
     }
 }

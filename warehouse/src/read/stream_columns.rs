@@ -20,11 +20,16 @@ pub(super) enum StreamColumn {
 }
 
 impl StreamColumn {
+    /// `_topic`.
+    pub(super) const TOPIC_NAME: &str = "_topic";
+    /// `_partition`.
+    pub(super) const PARTITION_NAME: &str = "_partition";
+
     /// Its name in SQL.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Topic => "_topic",
-            Self::Partition => "_partition",
+            Self::Topic => Self::TOPIC_NAME,
+            Self::Partition => Self::PARTITION_NAME,
         }
     }
 

@@ -342,7 +342,7 @@ impl Task {
         crash_point("memtable.after");
     }
 
-    async fn refetch(&self, id: StreamId, epoch: catalog::Epoch, running: &Running) -> Result<(), TaskEnd> {
+    async fn refetch(&self, id: StreamId, epoch: catalog::Epoch, running: &mut Running) -> Result<(), TaskEnd> {
         let Some(stream) = running.streams.get(&id).filter(|stream| stream.report.epoch == epoch) else { return Ok(()) };
         let Some(cursors) = self.memtable.cursors().get(&id).copied() else { return Ok(()) };
         let report = &stream.report;

@@ -316,7 +316,7 @@ impl Worker {
         &self, key: TaskKey, pipeline: Arc<Pipeline>, table: Arc<Table>,
     ) -> Result<mpsc::Sender<TaskCommand>, WorkerError> {
         let log = self.state().log.clone().ok_or_else(|| WorkerError::Wal("it was lost and is being replaced".to_owned()))?;
-        let decoder = PipelineDecoder::new(&table, &pipeline)
+        let decoder = PipelineDecoder::new(Arc::clone(&table), Arc::clone(&pipeline))
             .map_err(|error| WorkerError::Pipeline(error.to_string()))?;
         let options = SourceOptions {
             read_committed: pipeline.settings.read_committed,

@@ -127,7 +127,8 @@ fn column(cursor: &mut Cursor<'_>, ignored: &mut Vec<String>) -> Result<ColumnCl
             refuse_attribute(cursor)?;
         }
     }
-    if let Some(literal) = default {
+    // DEFAULT NULL is what a column without DEFAULT has.
+    if let Some(literal) = default.filter(|literal| !(column.nullable && *literal == Literal::Null)) {
         column.default = Some(default_of(&column.name, column.kind, column.nullable, &literal)?);
     }
     Ok(column)

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use catalog::{CatalogError, CatalogService, Column, ColumnType, IntegerWidth, PartKind, Table};
-use warehouse::schema::mysql_type;
+use warehouse::schema::{error_schema, mysql_type};
 
 use super::super::create_text::create_table;
 use super::super::literal::default_text;
+use super::super::resolve::ERRORS_SUFFIX;
 use super::cells::{Cell, Kind};
 use super::{ColumnDef, Reader, Rows, SystemTable};
 
@@ -157,6 +159,13 @@ pub(super) async fn columns(reader: &Reader) -> Rows {
     let mut rows = Vec::new();
     for table in reader.tables().await? {
         rows.extend(table.columns.iter().zip(1..).map(|(column, at)| column_row(&table, column, at)));
+        let error_table = format!("{}{ERRORS_SUFFIX}", table.name);
+        let schema = error_schema();
+        let fields = schema.fields().iter().zip(1..);
+        rows.extend(fields.map(|(field, at)| {
+            let nullable = field.is_nullable();
+            engine_column_row(&table.database, &error_table, field.name(), error_type(field.data_type()), nullable, at)
+        }));
     }
     for table in SystemTable::all() {
         rows.extend(table.columns().iter().zip(1..).map(|(column, at)| system_column_row(table, *column, at)));
@@ -235,23 +244,47 @@ fn column_row(table: &Arc<Table>, column: &Column, at: i64) -> Vec<Cell> {
 }
 
 fn system_column_row(table: SystemTable, (name, kind): ColumnDef, at: i64) -> Vec<Cell> {
-    let kind = match kind {
+    engine_column_row(table.schema(), table.name(), name, system_type(kind), true, at)
+}
+
+/// The type of a column of an error table; its bytes have no type of their own here.
+fn error_type(data_type: &DataType) -> ColumnType {
+    match data_type {
+        DataType::Int32 => ColumnType::Integer { width: IntegerWidth::Int, unsigned: false },
+        DataType::Int64 => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
+        DataType::Timestamp(..) => ColumnType::Timestamp,
+        _ => ColumnType::Text { characters_max: None },
+    }
+}
+
+fn system_type(kind: Kind) -> ColumnType {
+    match kind {
         Kind::Text => ColumnType::Text { characters_max: None },
         Kind::Int => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
         Kind::Float => ColumnType::Double,
         Kind::Bool => ColumnType::Boolean,
         Kind::Time => ColumnType::DateTime,
-    };
+    }
+}
+
+fn engine_column_row(
+    schema: &str,
+    table: &str,
+    name: &str,
+    kind: ColumnType,
+    nullable: bool,
+    at: i64,
+) -> Vec<Cell> {
     let full_type = mysql_type(kind);
     let facts = facts(kind);
     vec![
         CATALOG.into(),
-        table.schema().into(),
-        table.name().into(),
+        schema.into(),
+        table.into(),
         name.into(),
         Cell::Int(at),
         Cell::Null,
-        "YES".into(),
+        if nullable { "YES" } else { "NO" }.into(),
         base_type(&full_type).into(),
         facts.characters.into(),
         facts.characters.into(),

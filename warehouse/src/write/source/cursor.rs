@@ -9,7 +9,7 @@ use catalog::{Offset, OffsetRange, StreamId};
 use super::{Fetched, RawRecord, Records};
 
 /// Book-keeping of one record in [`Records`].
-const ROW_BYTES: u64 = 112;
+pub(super) const ROW_BYTES: u64 = 112;
 
 /// Bytes that `records` hold, book-keeping included: of small records that is the larger part (I8).
 pub(super) fn held_bytes(records: &Records) -> u64 {

@@ -145,16 +145,15 @@ impl Mailbox {
         Some(state.wanted.clone())
     }
 
-    /// Waits up to `wait` until `limit` is above what is here and what the reader has `gathered`; whether it is.
-    pub(super) fn wait_for_room(&self, gathered: u64, limit: u64, wait: Duration) -> bool {
+    /// Waits up to `wait` until `limit` is above what is here and what the reader has `gathered`; by how much it is.
+    pub(super) fn wait_for_room(&self, gathered: u64, limit: u64, wait: Duration) -> u64 {
         let mut state = self.lock();
         state.gathered_bytes = gathered;
-        if state.has_room(limit) {
-            return true;
+        if state.room(limit) == 0 {
+            // Not again in a loop: also a stream wanted or a closing ends the wait.
+            state = self.room.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
-        // Not again in a loop: also a stream wanted or a closing ends the wait.
-        state = self.room.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
-        state.has_room(limit)
+        state.room(limit)
     }
 
     /// Notes how much librdkafka holds.
@@ -201,8 +200,8 @@ impl Mailbox {
 }
 
 impl State {
-    fn has_room(&self, limit: u64) -> bool {
-        self.records_bytes + self.gathered_bytes < limit
+    fn room(&self, limit: u64) -> u64 {
+        limit.saturating_sub(self.records_bytes + self.gathered_bytes)
     }
 
     fn forget(&mut self, stream: StreamId) {
@@ -288,12 +287,12 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.want(stream(1, 0)).unwrap();
         let at_once = Duration::ZERO;
-        assert!(mailbox.wait_for_room(0, 1000, at_once));
-        assert!(!mailbox.wait_for_room(1000, 1000, at_once), "what the reader has gathered counts");
+        assert_eq!(mailbox.wait_for_room(0, 1000, at_once), 1000);
+        assert_eq!(mailbox.wait_for_room(900, 1000, at_once), 100, "what the reader has gathered counts");
         mailbox.post(0, turn_of(&mailbox, 0), batch(1, &[0; 1000]));
-        assert!(!mailbox.wait_for_room(0, 1000, at_once));
+        assert_eq!(mailbox.wait_for_room(0, 1000, at_once), 0);
         assert!(mailbox.take().is_some());
-        assert!(mailbox.wait_for_room(0, 1000, at_once));
+        assert_eq!(mailbox.wait_for_room(0, 1000, at_once), 1000);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rdkafka_sys as sys;
 
 use super::client::trace_line;
 
-/// Messages taken at once.
+/// Messages taken at once, at the most.
 const DRAIN_MESSAGES: usize = 4096;
 
 /// A consumer whose messages and whose client events come on two queues.
@@ -29,8 +29,19 @@ const DRAIN_MESSAGES: usize = 4096;
 pub(super) struct RawConsumer<C: ConsumerContext + 'static> {
     messages: Queue,
     client: Queue,
+    /// Errors from before the queues were parted.
+    early: Vec<(RDKafkaErrorCode, String)>,
     batch: Vec<*mut sys::rd_kafka_message_t>,
     consumer: BaseConsumer<C>,
+}
+
+impl<C: ConsumerContext + 'static> Drop for RawConsumer<C> {
+    /// Makes the queues one again: librdkafka empties the main queue before it joins its threads, and through it the
+    /// consumer's; messages that stayed in that one would hold the threads for ever.
+    fn drop(&mut self) {
+        // SAFETY: the client is alive until the fields are dropped, after this.
+        unsafe { sys::rd_kafka_poll_set_consumer(self.consumer.client().native_ptr()) };
+    }
 }
 
 /// What the client, as apart from a partition, has to say.
@@ -53,9 +64,14 @@ impl<C: ConsumerContext + 'static> RawConsumer<C> {
             (Queue(sys::rd_kafka_queue_get_consumer(rk)), client)
         };
         assert!(!messages.0.is_null(), "a consumer with a group.id has a consumer queue");
-        // What was said while the queues were one would be printed to the standard error by the batch call.
-        messages.events(trace_event);
-        Self { messages, client, batch: vec![ptr::null_mut(); DRAIN_MESSAGES], consumer }
+        // What was said while the queues were one stands in the wrong one, where the batch call would print it to the
+        // standard error: a broker that refuses is as quick as this.
+        let mut early = Vec::new();
+        messages.events(|event| match event {
+            ClientEvent::Log(level, facility, text) => trace_line(level, facility, text),
+            ClientEvent::Error(code, reason) => early.push((code, reason.to_owned())),
+        });
+        Self { messages, client, early, batch: vec![ptr::null_mut(); DRAIN_MESSAGES], consumer }
     }
 
     /// The consumer, for everything that the crate does offer.
@@ -63,18 +79,22 @@ impl<C: ConsumerContext + 'static> RawConsumer<C> {
         &self.consumer
     }
 
-    /// The messages that are there; waits up to `wait` for the first, and for no other.
-    pub(super) fn drain(&mut self, wait: Duration) -> Drained<'_> {
-        let mut taken = self.take(0, DRAIN_MESSAGES, Duration::ZERO);
+    /// The messages that are there, at most `limit`; waits up to `wait` for the first, and for no other.
+    pub(super) fn drain(&mut self, limit: usize, wait: Duration) -> Drained<'_> {
+        let limit = limit.clamp(1, DRAIN_MESSAGES);
+        let mut taken = self.take(0, limit, Duration::ZERO);
         if taken == 0 && self.take(0, 1, wait) == 1 {
-            taken = 1 + self.take(1, DRAIN_MESSAGES, Duration::ZERO);
+            taken = 1 + self.take(1, limit, Duration::ZERO);
         }
-        Drained { messages: &self.batch[..taken], full: taken == DRAIN_MESSAGES }
+        Drained { messages: &self.batch[..taken], full: taken == limit }
     }
 
     /// Fills `batch[from..to]`; librdkafka waits until that is full or the time is up, whichever comes first.
     fn take(&mut self, from: usize, to: usize, wait: Duration) -> usize {
         let room = &mut self.batch[from..to];
+        if room.is_empty() {
+            return 0;
+        }
         // SAFETY: the queue is alive, and at most `room.len()` pointers are written to `room`.
         let taken = unsafe {
             sys::rd_kafka_consume_batch_queue(self.messages.0, millis(wait), room.as_mut_ptr(), room.len())
@@ -83,7 +103,10 @@ impl<C: ConsumerContext + 'static> RawConsumer<C> {
     }
 
     /// Hands every waiting client event to `handle`.
-    pub(super) fn client_events(&self, handle: impl FnMut(ClientEvent<'_>)) {
+    pub(super) fn client_events(&mut self, mut handle: impl FnMut(ClientEvent<'_>)) {
+        for (code, reason) in self.early.drain(..) {
+            handle(ClientEvent::Error(code, &reason));
+        }
         self.client.events(handle);
     }
 
@@ -336,13 +359,6 @@ impl Queue {
                 sys::rd_kafka_event_destroy(event);
             }
         }
-    }
-}
-
-fn trace_event(event: ClientEvent<'_>) {
-    match event {
-        ClientEvent::Log(level, facility, text) => trace_line(level, facility, text),
-        ClientEvent::Error(code, reason) => tracing::debug!(target: "librdkafka", ?code, "{reason}"),
     }
 }
 

@@ -22,6 +22,7 @@ use super::mailbox::Mailbox;
 use super::properties::{MESSAGE_OVERHEAD, QueueSizes};
 use super::raw::{ClientEvent, RawConsumer, describe_topic};
 use super::stream::{Phase, ReadStream};
+use crate::write::source::cursor::ROW_BYTES;
 use crate::write::source::{SourceError, SourceEvent, SourceOptions};
 
 /// How long the thread waits for a message, or for room, before it looks at everything else.
@@ -53,7 +54,7 @@ pub(super) struct Reader {
     highs_told: Moment,
     /// When there was last no room.
     blocked: Moment,
-    /// How long a record is on average, lately.
+    /// What a record takes on average, lately; 0 before the first.
     mean_bytes: u64,
 }
 
@@ -99,10 +100,9 @@ impl Reader {
             self.mailbox.note_fetched(self.raw.queued_messages() as u64 * (self.mean_bytes + MESSAGE_OVERHEAD));
             let gathered = self.streams.values().map(ReadStream::held_bytes).sum();
             let mut is_all = true;
-            if self.mailbox.wait_for_room(gathered, self.room, TICK) {
-                is_all = self.read();
-            } else {
-                self.blocked = self.clock.now();
+            match self.mailbox.wait_for_room(gathered, self.room, TICK) {
+                0 => self.blocked = self.clock.now(),
+                room => is_all = self.read(room),
             }
             // While more is at hand and the task is busy, batches grow: large ones cost less to decode.
             let all = is_all || self.mailbox.is_hungry();
@@ -178,12 +178,14 @@ impl Reader {
         }
     }
 
-    /// Takes the messages that are there; whether that was all.
-    fn read(&mut self) -> bool {
+    /// Takes the messages that are there, about as many as there is `room` for; whether that was all.
+    fn read(&mut self, room: u64) -> bool {
+        // Of an unknown length at first: a small taste.
+        let limit = room.checked_div(self.mean_bytes).map_or(64, |fit| usize::try_from(fit).unwrap_or(usize::MAX));
         let now = self.clock.now();
         let mut interruptions = Vec::new();
         let (mut records, mut bytes) = (0, 0);
-        let drained = self.raw.drain(TICK);
+        let drained = self.raw.drain(limit, TICK);
         let is_all = !drained.full;
         for message in drained.iter() {
             let stream = self.streams.get_mut(&message.partition()).filter(|_| message.has_partition());
@@ -205,7 +207,7 @@ impl Reader {
             }
         }
         drop(drained);
-        self.mean_bytes = bytes.checked_div(records).unwrap_or(self.mean_bytes);
+        self.mean_bytes = bytes.checked_div(records).map_or(self.mean_bytes, |mean| mean + ROW_BYTES);
         // After the messages and before they are handed out: see `incarnation`.
         self.listen_to_client();
         for interruption in interruptions {
@@ -271,20 +273,24 @@ impl Reader {
     fn listen_to_client(&mut self) {
         let Self { raw, place, last_words, .. } = self;
         let mut new_id = None;
-        let mut troubles = Vec::new();
+        let mut errors = Vec::new();
         raw.client_events(|event| match event {
             ClientEvent::Log(level, facility, text) => {
                 trace_line(level, facility, text);
-                if let Some(id) = changed_id(text, &place.topic) {
-                    new_id = Some(id.to_owned());
-                }
+                new_id = changed_id(text, &place.topic).map(str::to_owned).or(new_id.take());
             }
-            ClientEvent::Error(code, reason) => match place.judge_client(code, reason, last_words.as_deref()) {
-                ClientVerdict::Tell(error) => troubles.push(error),
-                ClientVerdict::Passing => *last_words = Some(reason.to_owned()),
-            },
+            ClientEvent::Error(code, reason) => errors.push((code, reason.to_owned())),
         });
-        troubles.into_iter().for_each(|error| self.trouble(error));
+        // "All brokers are down" may come before the reason that they are.
+        let is_reason = |(code, _): &&(RDKafkaErrorCode, String)| *code != RDKafkaErrorCode::AllBrokersDown;
+        if let Some((_, reason)) = errors.iter().rfind(is_reason) {
+            *last_words = Some(reason.clone());
+        }
+        for (code, reason) in errors {
+            if let ClientVerdict::Tell(error) = self.place.judge_client(code, &reason, self.last_words.as_deref()) {
+                self.trouble(error);
+            }
+        }
         if new_id.is_some() {
             self.topic_id = new_id;
             let reading: Vec<i32> = self.streams.keys().copied().collect();

@@ -1,0 +1,205 @@
+//! Where the process is put together: the one file that names concrete types. Everything else receives its world.
+//!
+//! ```text
+//!   MySQL clients ─> Listener ─> sql::Engine ─┬─> ReadEngine ─> parts, memtables
+//!                                             └─> Manager ─> Worker ─> Kafka, WAL, parts
+//!                               all of them ────> Catalog ─> redb
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use catalog::Catalog;
+use catalog::store::RedbStore;
+use object_store::ObjectStore;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use vfs::{DurableLocalStore, LocalDisk, MeteredStore, World};
+use wal::WalSettings;
+use warehouse::write::local::LocalWorkers;
+use warehouse::write::memory::MemoryBudget;
+use warehouse::write::source::SourceConnector;
+use warehouse::write::source::kafka::KafkaConnector;
+use warehouse::write::sweeper::Sweeper;
+use warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
+
+use crate::data_dir::DataDir;
+use crate::http::{HttpServer, install_metrics};
+use crate::manager::Manager;
+use crate::manager::pipeline::ManagerParts;
+use crate::mysql::auth::FixedAccounts;
+use crate::mysql::handler::SessionFactory;
+use crate::mysql::listener::{Listener, ListenerSettings};
+use crate::query::Queries;
+use crate::runtime::LocalRuntime;
+use crate::settings::Settings;
+use crate::sql::{Engine, EngineParts};
+
+/// The address of the one worker of a process that has no wire.
+const LOCAL_WORKER: &str = "local";
+
+/// A running server.
+pub struct Node {
+    /// Where MySQL clients connect.
+    pub mysql_address: SocketAddr,
+    /// Where HTTP is.
+    pub http_address: SocketAddr,
+    /// Opens SQL sessions in this process, without a wire.
+    pub sessions: Arc<dyn SessionFactory>,
+    /// What goes on in it.
+    pub manager: Arc<Manager>,
+    /// Its catalog.
+    pub catalog: Catalog,
+    worker: Arc<Worker>,
+    store: Arc<RedbStore>,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    _data_dir: DataDir,
+}
+
+impl Node {
+    /// Starts everything in `data_dir`, ports last: whoever can connect can be served.
+    ///
+    /// # Errors
+    /// If a port, the catalog, or the write-ahead log is in the way; the message names it.
+    pub async fn start(settings: Settings, data_dir: DataDir, world: World) -> anyhow::Result<Self> {
+        let metrics = install_metrics()?;
+        let http = TcpListener::bind(settings.http.listen)
+            .await
+            .with_context(|| format!("cannot listen for HTTP on {}; stop the process that uses the port, or choose another with --http-listen", settings.http.listen))?;
+        let http_address = http.local_addr()?;
+
+        let store = RedbStore::open(&data_dir.catalog(), Arc::clone(&world.clock)).await;
+        let store = Arc::new(store.with_context(|| format!("cannot open the catalog {}", data_dir.catalog().display()))?);
+        let catalog = Catalog::open(Arc::clone(&store) as _, world.clone()).await?;
+        let objects = Self::objects(&data_dir, &world).await?;
+        let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(world.clone()));
+
+        let workers = LocalWorkers::new();
+        let worker = Self::worker(&settings, &data_dir, &world, &catalog, &objects, &connector).await?;
+        workers.add(LOCAL_WORKER, Arc::clone(&worker));
+        let manager = Manager::new(ManagerParts {
+            catalog: catalog.clone(),
+            workers: Arc::clone(&workers) as _,
+            connector: Arc::clone(&connector),
+            world: world.clone(),
+            node: data_dir.node.clone(),
+        });
+        let runtime =
+            LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
+        let queries = Queries::new(&catalog, workers, &objects, &world, settings.memory.query_limit.0, &data_dir.spill())?;
+        let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(EngineParts {
+            catalog: catalog.clone(),
+            queries,
+            control: Arc::clone(&runtime) as _,
+            probe: Arc::clone(&runtime) as _,
+            runtime: Arc::clone(&runtime) as _,
+            world: world.clone(),
+        }));
+
+        let stop = CancellationToken::new();
+        let listener = Listener::bind(
+            settings.mysql.listen,
+            Arc::new(FixedAccounts::root(&settings.mysql.root_password)),
+            Arc::clone(&sessions),
+            world.clone(),
+            ListenerSettings { max_connections: settings.mysql.connections_max, ..ListenerSettings::default() },
+            stop.child_token(),
+        )
+        .await?;
+        let mysql_address = listener.local_addr()?;
+        let http = HttpServer {
+            listener: http,
+            metrics,
+            manager: Arc::clone(&manager),
+            clock: Arc::clone(&world.clock),
+            stop: stop.child_token(),
+        };
+        let sweeper = Sweeper {
+            catalog: catalog.clone(),
+            objects,
+            world,
+            intent_age: Duration::from_secs(settings.sweeper.intent_age_seconds),
+        };
+        let servers = vec![
+            tokio::spawn(Arc::clone(&manager).run()),
+            tokio::spawn(listener.run()),
+            tokio::spawn(async move {
+                if let Err(error) = http.run().await {
+                    tracing::error!(%error, "HTTP ended");
+                }
+            }),
+        ];
+        let background = vec![tokio::spawn(sweeper.run()), tokio::spawn(runtime.run())];
+        Ok(Self {
+            mysql_address,
+            http_address,
+            sessions,
+            manager,
+            catalog,
+            worker,
+            store,
+            stop,
+            servers,
+            background,
+            _data_dir: data_dir,
+        })
+    }
+
+    async fn objects(data_dir: &DataDir, world: &World) -> anyhow::Result<Arc<dyn ObjectStore>> {
+        let local = DurableLocalStore::open(data_dir.objects()).await?;
+        Ok(Arc::new(MeteredStore::new(Arc::new(local), Arc::clone(&world.clock))))
+    }
+
+    async fn worker(
+        settings: &Settings, data_dir: &DataDir, world: &World, catalog: &Catalog, objects: &Arc<dyn ObjectStore>,
+        connector: &Arc<dyn SourceConnector>,
+    ) -> anyhow::Result<Arc<Worker>> {
+        let parts = WorkerParts {
+            world: world.clone(),
+            catalog: Arc::new(catalog.clone()),
+            objects: Arc::clone(objects),
+            connector: Arc::clone(connector),
+            budget: MemoryBudget::new(settings.memory.ingest_limit.0),
+            wal_disk: Arc::new(LocalDisk::open(data_dir.wal()).await?),
+        };
+        let worker = WorkerSettings {
+            node: data_dir.node.clone(),
+            address: LOCAL_WORKER.to_owned(),
+            wal: WalSettings {
+                segment_bytes: settings.wal.segment_bytes.0,
+                queue_bytes: settings.wal.queue_bytes.0,
+                disk_reserve_bytes: settings.wal.disk_reserve.0,
+            },
+            wal_bytes_max: settings.wal.bytes_max.0,
+            source_queue_bytes: settings.source.queue_bytes.0,
+            batch_bytes: settings.source.batch_bytes.0,
+        };
+        Worker::open(parts, worker).await.with_context(|| {
+            format!(
+                "cannot use the write-ahead log in {}. Nothing that was committed is in danger. If the log cannot be \
+                 restored, move that directory away: what it held beyond the last commit is fetched from Kafka again",
+                data_dir.wal().display()
+            )
+        })
+    }
+
+    /// Stops: no more clients, no more grants; what is visible is committed; then the catalog is closed.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.manager.stop();
+        self.worker.shut_down().await;
+        for server in self.servers {
+            // Each ends by its token; one that panicked has said so.
+            drop(server.await);
+        }
+        for task in self.background {
+            task.abort();
+        }
+        self.store.close().await;
+    }
+}

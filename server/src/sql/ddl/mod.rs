@@ -1,0 +1,81 @@
+//! Statements that change the catalog: databases, tables, pipelines. Owns their meaning and their messages; the records are
+//! the catalog's, and running pipelines the manager's.
+
+mod database;
+pub(crate) mod pipeline;
+mod pipeline_settings;
+mod table;
+
+use std::sync::Arc;
+
+use catalog::{Catalog, CatalogError};
+
+use super::diagnostics::Diagnostics;
+use super::resolve::unknown_database;
+use super::seams::{PipelineControl, PipelineProbe};
+use super::statement::{Name, Statement};
+use super::system::SystemTable;
+use crate::mysql::SqlError;
+
+/// MySQL's note for IF EXISTS of something that is not there.
+const NOTE_UNKNOWN_TABLE: u16 = 1051;
+/// MySQL's number for what only another may change.
+const ACCESS_DENIED: u16 = 1044;
+
+/// What DDL works with.
+pub(crate) struct Ddl<'a> {
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) control: &'a Arc<dyn PipelineControl>,
+    pub(crate) probe: &'a Arc<dyn PipelineProbe>,
+    /// The session's database.
+    pub(crate) database: Option<&'a str>,
+    pub(crate) diagnostics: &'a mut Diagnostics,
+}
+
+impl Ddl<'_> {
+    /// Carries out a statement; `None` where it is no DDL.
+    pub(crate) async fn execute(&mut self, statement: &Statement) -> Option<Result<(), SqlError>> {
+        Some(match statement {
+            Statement::CreateDatabase { name, if_not_exists } => self.create_database(name, *if_not_exists).await,
+            Statement::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists).await,
+            Statement::CreateTable(create) => self.create_table(create).await,
+            Statement::DropTable { tables, if_exists } => self.drop_tables(tables, *if_exists).await,
+            Statement::CreatePipeline(create) => self.create_pipeline(create).await,
+            Statement::DropPipeline { pipeline, if_exists } => self.drop_pipeline(pipeline, *if_exists).await,
+            Statement::PausePipeline(pipeline) => self.pause_pipeline(pipeline).await,
+            Statement::ResumePipeline(pipeline) => self.resume_pipeline(pipeline).await,
+            _ => return None,
+        })
+    }
+
+    /// The database of a name; it is one that can be changed.
+    fn database_of<'a>(&'a self, name: &'a Name) -> Result<&'a str, SqlError> {
+        let database = name.database.as_deref().or(self.database).ok_or_else(SqlError::no_database_selected)?;
+        refuse_system(database)?;
+        Ok(database)
+    }
+
+    /// An error of the catalog about something in `database`.
+    async fn refusal(&self, error: CatalogError, database: &str) -> SqlError {
+        match error {
+            CatalogError::NotFound { .. } => match self.catalog.tables(database).await {
+                Err(CatalogError::NotFound { .. }) => unknown_database(database, self.catalog).await,
+                _ => super::errors::of_catalog(&error),
+            },
+            error => super::errors::of_catalog(&error),
+        }
+    }
+}
+
+/// The schemas of the system are nobody's to change.
+fn refuse_system(database: &str) -> Result<(), SqlError> {
+    if SystemTable::is_schema(database) {
+        let message =
+            format!("Access denied to database '{database}': its tables are made by the server; use another database");
+        return Err(SqlError::new(ACCESS_DENIED, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

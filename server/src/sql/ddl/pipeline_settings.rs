@@ -1,0 +1,220 @@
+//! From the `key = value` pairs of CREATE PIPELINE to typed, validated values. Pure.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use catalog::{ErrorPolicy, GapPolicy, KafkaSource, PipelineSettings, RecordFormat, StartPosition};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use warehouse::write::source::kafka::{ALLOWED_PROPERTIES, check_properties};
+
+use super::super::alike::nearest;
+use super::super::units::{bytes_text, millis_text, parse_bytes, parse_duration};
+
+const TASKS: RangeInclusive<u64> = 1..=1_024;
+const FLUSH_BYTES: RangeInclusive<u64> = (1 << 10)..=(64 << 30);
+const FLUSH_INTERVAL_MS: RangeInclusive<u64> = 10..=(24 * 3_600_000);
+const RECORD_BYTES: RangeInclusive<u64> = (1 << 10)..=(128 << 20);
+const SOURCE_KEYS: [&str; 4] = ["brokers", "topic", "format", "start"];
+const SETTING_KEYS: [&str; 7] =
+    ["tasks", "flush_bytes", "flush_interval", "errors", "on_gap", "max_record_bytes", "read_committed"];
+
+/// The source that KAFKA (…) names.
+///
+/// # Errors
+/// A sentence with the place, the cause and the next step.
+pub(super) fn source(pairs: &BTreeMap<String, String>) -> Result<KafkaSource, String> {
+    let mut properties = BTreeMap::new();
+    for (key, value) in pairs.iter().filter(|(key, _)| !SOURCE_KEYS.contains(&key.as_str())) {
+        let known = SOURCE_KEYS.into_iter().chain(ALLOWED_PROPERTIES);
+        if !ALLOWED_PROPERTIES.contains(&key.as_str()) {
+            return Err(unknown("KAFKA", key, known));
+        }
+        properties.insert(key.clone(), value.clone());
+    }
+    check_properties(&properties).map_err(|error| format!("KAFKA: {error}"))?;
+    Ok(KafkaSource {
+        brokers: required(pairs, "brokers", "'host:9092'")?,
+        topic: required(pairs, "topic", "'clicks'")?,
+        format: format(&required(pairs, "format", "'json'")?)?,
+        start: start(pairs.get("start").map_or("earliest", String::as_str))?,
+        properties,
+    })
+}
+
+fn required(pairs: &BTreeMap<String, String>, key: &str, example: &str) -> Result<String, String> {
+    match pairs.get(key).map(|value| value.trim()) {
+        Some(value) if !value.is_empty() => Ok(value.to_owned()),
+        _ => Err(format!("KAFKA: {key} is missing; write {key} = {example}")),
+    }
+}
+
+fn format(text: &str) -> Result<RecordFormat, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "json" => Ok(RecordFormat::Json),
+        _ => Err(format!("KAFKA: format = '{text}' is not built; there is format = 'json'")),
+    }
+}
+
+/// `earliest`, `latest`, an offset, or `timestamp:` with milliseconds since 1970 or a moment in UTC.
+fn start(text: &str) -> Result<StartPosition, String> {
+    let text = text.trim();
+    if let Ok(offset) = text.parse::<u64>() {
+        return Ok(StartPosition::Offset(offset));
+    }
+    match text.to_ascii_lowercase().as_str() {
+        "earliest" => return Ok(StartPosition::Earliest),
+        "latest" => return Ok(StartPosition::Latest),
+        _ => {}
+    }
+    let moment = text.split_once(':').filter(|(word, _)| word.eq_ignore_ascii_case("timestamp"));
+    moment.and_then(|(_, moment)| millis(moment.trim())).map(StartPosition::TimestampMillis).ok_or_else(|| {
+        format!(
+            "KAFKA: start = '{text}' is no position; write 'earliest', 'latest', an offset, or 'timestamp:2013-01-31 12:00:00' \
+             (UTC)"
+        )
+    })
+}
+
+fn millis(text: &str) -> Option<i64> {
+    let of = |moment: NaiveDateTime| moment.and_utc().timestamp_millis();
+    text.parse()
+        .ok()
+        .or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.timestamp_millis()))
+        .or_else(|| NaiveDateTime::parse_from_str(&text.replacen('T', " ", 1), "%Y-%m-%d %H:%M:%S%.f").ok().map(of))
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0).map(of))
+}
+
+/// The settings that WITH (…) names.
+///
+/// # Errors
+/// A sentence with the place, the cause and the next step.
+pub(super) fn settings(pairs: &BTreeMap<String, String>) -> Result<PipelineSettings, String> {
+    let mut settings = PipelineSettings::default();
+    for (key, value) in pairs {
+        let placed = |cause: String| format!("WITH: {key}: {cause}");
+        match key.as_str() {
+            "tasks" => {
+                let tasks = value.parse().map_err(|_| placed(format!("{value:?} is not a whole number")))?;
+                let tasks = within(tasks, &TASKS, |tasks| tasks.to_string()).map_err(placed)?;
+                settings.tasks = u32::try_from(tasks).expect("the range is narrower");
+            }
+            "flush_bytes" => {
+                let bytes = parse_bytes(value).map_err(placed)?;
+                settings.flush_bytes = within(bytes, &FLUSH_BYTES, bytes_text).map_err(placed)?;
+            }
+            "flush_interval" => {
+                let interval = parse_duration(value).map_err(placed)?;
+                let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+                settings.flush_interval_ms = within(millis, &FLUSH_INTERVAL_MS, millis_text).map_err(placed)?;
+            }
+            "max_record_bytes" => {
+                let bytes = parse_bytes(value).map_err(placed)?;
+                settings.max_record_bytes = within(bytes, &RECORD_BYTES, bytes_text).map_err(placed)?;
+            }
+            "errors" => {
+                let policies = [("table", ErrorPolicy::Table), ("pause", ErrorPolicy::Pause)];
+                settings.errors = one_of(value, &policies).map_err(placed)?;
+            }
+            "on_gap" => {
+                let policies = [("pause", GapPolicy::Pause), ("skip", GapPolicy::Skip)];
+                settings.on_gap = one_of(value, &policies).map_err(placed)?;
+            }
+            "read_committed" => {
+                let switches = [("true", true), ("false", false), ("on", true), ("off", false)];
+                settings.read_committed = one_of(value, &switches).map_err(placed)?;
+            }
+            "standby" if value == "0" => {}
+            "standby" => return Err(placed("standbys are not built yet; leave it out".to_owned())),
+            _ => return Err(unknown("WITH", key, SETTING_KEYS)),
+        }
+    }
+    Ok(settings)
+}
+
+fn within(value: u64, range: &RangeInclusive<u64>, shown: fn(u64) -> String) -> Result<u64, String> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!("{} is not between {} and {}", shown(value), shown(*range.start()), shown(*range.end())))
+}
+
+fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, String> {
+    known.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, meant)| *meant).ok_or_else(|| {
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        format!("{value:?} is none of {}", words.join(", "))
+    })
+}
+
+fn unknown<'a>(clause: &str, key: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match nearest(key, known.iter().copied()) {
+        Some(meant) => format!("{clause}: there is no setting {key}; did you mean {meant}?"),
+        None => format!("{clause}: there is no setting {key}; there are {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(text: &[(&str, &str)]) -> BTreeMap<String, String> {
+        text.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn settings_are_read_with_their_units() {
+        let read = settings(&pairs(&[
+            ("tasks", "4"),
+            ("flush_bytes", "64MiB"),
+            ("flush_interval", "500ms"),
+            ("errors", "PAUSE"),
+            ("on_gap", "skip"),
+            ("read_committed", "off"),
+            ("standby", "0"),
+        ]))
+        .unwrap();
+        assert_eq!((read.tasks, read.flush_bytes, read.flush_interval_ms), (4, 64 << 20, 500));
+        assert_eq!((read.errors, read.on_gap, read.read_committed), (ErrorPolicy::Pause, GapPolicy::Skip, false));
+    }
+
+    #[test]
+    fn a_wrong_setting_names_its_place_and_what_would_be_right() {
+        for (key, value, words) in [
+            ("flush_byte", "1MiB", "WITH: there is no setting flush_byte; did you mean flush_bytes?"),
+            ("tasks", "0", "WITH: tasks: 0 is not between 1 and 1024"),
+            ("flush_interval", "1ms", "not between 10ms and 86400s"),
+            ("flush_bytes", "lots", "write a whole number and a unit"),
+            ("errors", "ignore", "\"ignore\" is none of table, pause"),
+            ("standby", "1", "not built yet"),
+        ] {
+            let error = settings(&pairs(&[(key, value)])).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_source_needs_brokers_topic_and_format() {
+        let full = [("brokers", "a:1"), ("topic", "t"), ("format", "json"), ("sasl.username", "u")];
+        let read = source(&pairs(&full)).unwrap();
+        assert_eq!((read.start, read.properties.len()), (StartPosition::Earliest, 1));
+        for missing in 0..3 {
+            let mut some = full.to_vec();
+            let (key, _) = some.remove(missing);
+            let error = source(&pairs(&some)).unwrap_err();
+            assert!(error.contains(&format!("{key} is missing; write {key} = ")), "{error}");
+        }
+        let error = source(&pairs(&[&full[..], &[("topics", "x")]].concat())).unwrap_err();
+        assert_eq!(error, "KAFKA: there is no setting topics; did you mean topic?");
+        assert!(source(&pairs(&[("brokers", "a"), ("topic", "t"), ("format", "avro")])).unwrap_err().contains("'json'"));
+    }
+
+    #[test]
+    fn a_start_is_a_word_an_offset_or_a_moment() {
+        assert_eq!(start("Latest"), Ok(StartPosition::Latest));
+        assert_eq!(start("42"), Ok(StartPosition::Offset(42)));
+        for moment in ["timestamp:1359633600000", "timestamp:2013-01-31 12:00:00", "timestamp:2013-01-31T12:00:00Z"] {
+            assert_eq!(start(moment), Ok(StartPosition::TimestampMillis(1_359_633_600_000)), "{moment}");
+        }
+        assert!(start("yesterday").unwrap_err().contains("'timestamp:2013-01-31 12:00:00'"));
+    }
+}

@@ -1,0 +1,77 @@
+//! The statement front as a whole: what all sessions share, and how one is opened.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use catalog::Catalog;
+use vfs::World;
+
+use super::limits::Limits;
+use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime};
+use super::session::Session;
+use super::sessions::Sessions;
+use crate::mysql::{Login, SessionFactory, SqlError, SqlSession};
+
+/// What statements work with.
+#[derive(Clone, Debug)]
+pub struct Components {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Runs queries.
+    pub queries: Arc<dyn QueryEngine>,
+    /// Pauses, resumes and drops pipelines.
+    pub control: Arc<dyn PipelineControl>,
+    /// Asks brokers.
+    pub probe: Arc<dyn PipelineProbe>,
+    /// What is going on.
+    pub runtime: Arc<dyn Runtime>,
+    /// Clock and randomness.
+    pub world: World,
+}
+
+/// Settings of the statement front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlSettings {
+    /// What `VERSION()` says; the greeting of the MySQL port says the same.
+    pub server_version: String,
+    /// What a statement may cost before it is understood.
+    pub limits: Limits,
+}
+
+impl Default for SqlSettings {
+    fn default() -> Self {
+        Self {
+            server_version: format!("8.4.0-millrace-{}", env!("CARGO_PKG_VERSION")),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The statement front. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) components: Components,
+    pub(crate) settings: SqlSettings,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
+impl Engine {
+    /// A statement front over `components`.
+    pub fn new(components: Components, settings: SqlSettings) -> Self {
+        let sessions = Arc::new(Sessions::new(Arc::clone(&components.world.clock)));
+        Self { shared: Arc::new(Shared { components, settings, sessions }) }
+    }
+}
+
+#[async_trait]
+impl SessionFactory for Engine {
+    async fn open(&self, login: Login) -> Result<Box<dyn SqlSession>, SqlError> {
+        Ok(Box::new(Session::open(Arc::clone(&self.shared), login).await?))
+    }
+}

@@ -1,0 +1,55 @@
+//! # SQL: the statement front
+//!
+//! From the text of one command to its answer. It owns what statements there are and what they mean to a MySQL client; it
+//! never runs a query itself, reads a data file or knows a packet.
+//!
+//! ```text
+//!  text ──limits──> tokens ──parse──> Statement ──session──┬─ query, SHOW ── rewrite ── resolve ──> QueryEngine ──> rows
+//!                                                          ├─ DDL ──────────> Catalog, PipelineControl
+//!                                                          └─ SET, USE, KILL  (the session's own)
+//! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`seams`] | **the traits** by which it asks the engine, the manager, the broker and the process |
+//! | [`engine`], `session`, `sessions` | what all share; one connection; who is connected |
+//! | `limits`, `parse`, `dialect`, `statement` | what is allowed, how it is read, what was said |
+//! | `types`, `literal`, `units` | column types, DEFAULTs, sizes and durations |
+//! | `ddl`, `create_text` | statements that change the catalog; the DDL that makes a thing again |
+//! | `rewrite`, `resolve`, `headings` | MySQL's expressions, names and column headings |
+//! | `show`, `system` | SHOW as queries over `system.*` and `information_schema.*` |
+//! | `variables`, `diagnostics`, `errors`, `alike` | session variables; warnings; errors in MySQL's words; "did you mean" |
+//!
+//! What holds: a statement is told apart by its syntax tree, never by patterns over text; no statement, however long or deep,
+//! aborts the process; behind every SHOW stands a table; every error names the place, the cause and the next step.
+
+mod alike;
+mod create_text;
+mod ddl;
+mod diagnostics;
+mod dialect;
+pub mod engine;
+mod errors;
+mod headings;
+mod limits;
+mod literal;
+mod parse;
+mod resolve;
+mod rewrite;
+pub mod seams;
+mod session;
+mod sessions;
+mod show;
+mod statement;
+mod system;
+mod types;
+mod units;
+mod variables;
+
+#[cfg(test)]
+mod fakes;
+#[cfg(test)]
+mod tests;
+
+pub use engine::{Components, Engine, SqlSettings};
+pub use limits::Limits;

@@ -1,0 +1,255 @@
+//! One session: its database, variables, diagnostics, and what it has seen. Owns the routing of a statement to whoever
+//! carries it out, and its time limit; the statements themselves are elsewhere.
+
+mod assign;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::sql::sqlparser::ast;
+
+use super::ddl::Ddl;
+use super::diagnostics::Diagnostics;
+use super::engine::Shared;
+use super::errors::{of_catalog, of_query};
+use super::headings::Heading;
+use super::parse::parse;
+use super::resolve::{resolve, unknown_database};
+use super::rewrite::{SessionValues, rewrite};
+use super::seams::{Freshness, QueryAnswer, QueryRequest, SeenEnds};
+use super::sessions::Presence;
+use super::statement::{Query, Statement};
+use super::system::{Reader, SessionTables, SessionView, SystemTable};
+use super::variables::Variables;
+use crate::mysql::{Answer, Login, SqlError, SqlSession};
+use rows::{Limit, answer_rows};
+
+/// MySQL's number for a connection that does not exist.
+const NO_SUCH_THREAD: u16 = 1094;
+/// MySQL's number for a session that was killed.
+const KILLED: u16 = 1927;
+
+/// The state of one connection.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    presence: Arc<Presence>,
+    login: Login,
+    /// `root@host`.
+    account: String,
+    database: Option<String>,
+    variables: Variables,
+    diagnostics: Diagnostics,
+    seen: BTreeMap<Freshness, Arc<Mutex<SeenEnds>>>,
+}
+
+impl Session {
+    /// A session for `login`; 1049 where its database is not there.
+    pub(crate) async fn open(shared: Arc<Shared>, login: Login) -> Result<Self, SqlError> {
+        let presence = Arc::new(shared.sessions.enter(&login));
+        let host = login.peer.rsplit_once(':').map_or(login.peer.as_str(), |(host, _)| host);
+        let mut session = Self {
+            account: format!("{}@{host}", login.user),
+            variables: Variables::new(&shared.settings.server_version),
+            shared,
+            presence,
+            database: None,
+            diagnostics: Diagnostics::default(),
+            seen: BTreeMap::new(),
+            login,
+        };
+        session.back_to_login().await?;
+        Ok(session)
+    }
+
+    /// The state after the login. What the session has seen stays seen (I5).
+    async fn back_to_login(&mut self) -> Result<(), SqlError> {
+        self.variables = Variables::new(&self.shared.settings.server_version);
+        self.diagnostics.clear();
+        self.set_database(None);
+        match self.login.database.clone().filter(|name| !name.is_empty()) {
+            Some(name) => self.switch_to(&name).await,
+            None => Ok(()),
+        }
+    }
+
+    fn set_database(&mut self, database: Option<String>) {
+        self.presence.set_database(database.as_deref());
+        self.database = database;
+    }
+
+    /// The database `name` as it is spelled where it is kept.
+    async fn database_named(&self, name: &str) -> Result<String, SqlError> {
+        if let Some(schema) = SystemTable::schemas().iter().find(|schema| schema.eq_ignore_ascii_case(name)) {
+            return Ok((*schema).to_owned());
+        }
+        let catalog = &self.shared.components.catalog;
+        let databases = catalog.databases().await.map_err(|error| of_catalog(&error))?;
+        match databases.into_iter().find(|known| known.eq_ignore_ascii_case(name)) {
+            Some(known) => Ok(known),
+            None => Err(unknown_database(name, catalog).await),
+        }
+    }
+
+    async fn switch_to(&mut self, name: &str) -> Result<(), SqlError> {
+        let database = self.database_named(name).await?;
+        self.set_database(Some(database));
+        Ok(())
+    }
+
+    async fn run(&mut self, text: &str, limit: &Limit) -> Result<Answer, SqlError> {
+        let parsed = parse(text, &self.shared.settings.limits);
+        if !parsed.as_ref().is_ok_and(is_about_diagnostics) {
+            self.diagnostics.clear();
+        }
+        match parsed? {
+            Statement::Query(query) => self.query(query, limit).await,
+            Statement::Show(show) => self.show(*show, limit).await,
+            Statement::Set(settings) => self.set(settings, limit).await,
+            Statement::Use(name) => self.switch_to(&name).await.map(|()| self.done()),
+            Statement::Kill { query_only, connection } => self.kill(connection, query_only),
+            Statement::Nothing => Ok(self.done()),
+            Statement::Unsupported { what, instead } => {
+                Err(SqlError::not_supported(&format!("{what}; {instead}")))
+            }
+            ddl => self.ddl(&ddl).await,
+        }
+    }
+
+    fn done(&self) -> Answer {
+        Answer::Done { affected_rows: 0, warnings: self.diagnostics.warnings(), info: String::new() }
+    }
+
+    async fn ddl(&mut self, statement: &Statement) -> Result<Answer, SqlError> {
+        let components = &self.shared.components;
+        let mut ddl = Ddl {
+            catalog: &components.catalog,
+            control: &components.control,
+            probe: &components.probe,
+            database: self.database.as_deref(),
+            diagnostics: &mut self.diagnostics,
+        };
+        ddl.execute(statement).await.expect("every other statement has been dealt with")?;
+        if let Statement::DropDatabase { name, .. } = statement {
+            if self.database.as_deref().is_some_and(|used| used.eq_ignore_ascii_case(name)) {
+                self.set_database(None);
+            }
+        }
+        Ok(self.done())
+    }
+
+    fn kill(&mut self, connection: u32, query_only: bool) -> Result<Answer, SqlError> {
+        if self.shared.sessions.kill(connection, query_only) {
+            return Ok(self.done());
+        }
+        let message = format!("Unknown thread id: {connection}; SHOW PROCESSLIST lists those that there are");
+        Err(SqlError::new(NO_SUCH_THREAD, message))
+    }
+
+    async fn query(&mut self, query: Query, limit: &Limit) -> Result<Answer, SqlError> {
+        let answer = self.ask(*query.ast).await?;
+        Ok(answer_rows(answer, &query.headings, limit.clone(), Arc::clone(&self.presence)))
+    }
+
+    /// A query of ours: its columns are headed by their names.
+    async fn own_query(&mut self, query: ast::Query, limit: &Limit) -> Result<Answer, SqlError> {
+        let answer = self.ask(ast::Statement::Query(Box::new(query))).await?;
+        Ok(answer_rows(answer, &[Heading::Columns], limit.clone(), Arc::clone(&self.presence)))
+    }
+
+    /// Prepares a statement and gives it to the engine.
+    async fn ask(&mut self, mut statement: ast::Statement) -> Result<QueryAnswer, SqlError> {
+        let components = &self.shared.components;
+        let now = DateTime::from_timestamp_micros(components.world.clock.wall().0).unwrap_or_default();
+        let values = SessionValues {
+            database: self.database.as_deref(),
+            user: &self.account,
+            connection_id: self.login.connection_id,
+            variables: &self.variables,
+            diagnostics: &self.diagnostics,
+            now,
+        };
+        rewrite(&mut statement, &values)?;
+        resolve(&mut statement, &components.catalog, self.database.as_deref()).await?;
+        let freshness = self.variables.freshness();
+        let request = QueryRequest {
+            statement,
+            database: self.database.clone(),
+            freshness,
+            seen: Arc::clone(self.seen.entry(freshness).or_default()),
+            system: Arc::new(SessionTables::new(self.reader())),
+        };
+        self.shared.components.queries.query(request).await.map_err(|error| of_query(&error))
+    }
+
+    fn reader(&self) -> Reader {
+        let components = &self.shared.components;
+        Reader {
+            catalog: components.catalog.clone(),
+            runtime: Arc::clone(&components.runtime),
+            sessions: Arc::clone(&self.shared.sessions),
+            session: SessionView {
+                variables: self.variables.clone(),
+                diagnostics: self.diagnostics.kept().to_vec(),
+            },
+        }
+    }
+}
+
+/// Whether a statement asks about the one before it, and so leaves its diagnostics.
+fn is_about_diagnostics(statement: &Statement) -> bool {
+    use super::statement::ShowWhat;
+    match statement {
+        Statement::Show(show) => matches!(
+            show.what,
+            ShowWhat::Warnings | ShowWhat::Errors | ShowWhat::CountWarnings | ShowWhat::CountErrors
+        ),
+        Statement::Query(query) => {
+            let text = query.ast.to_string().to_ascii_lowercase();
+            text.contains("@@warning_count") || text.contains("@@error_count")
+        }
+        _ => false,
+    }
+}
+
+#[async_trait]
+impl SqlSession for Session {
+    async fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        let Some(cancel) = self.presence.begin(sql) else {
+            return Err(SqlError::new(KILLED, "Connection was killed; connect again"));
+        };
+        let limit = Limit::new(&self.shared.components.world.clock, self.variables.statement_timeout(), cancel);
+        let result = limit.clone().hold(self.run(sql, &limit)).await;
+        if !matches!(result, Ok(Answer::Rows { .. })) {
+            self.presence.end();
+        }
+        if let Err(error) = &result {
+            self.diagnostics.error(error);
+        }
+        result
+    }
+
+    async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
+        self.diagnostics.clear();
+        self.switch_to(name).await
+    }
+
+    async fn reset(&mut self) {
+        // The database of the login may have been dropped meanwhile: then there is none in use.
+        if self.back_to_login().await.is_err() {
+            self.set_database(None);
+        }
+    }
+
+    fn statistics(&self) -> String {
+        let counters = self.shared.sessions.counters();
+        let per_second = counters.statements as f64 / counters.uptime_seconds.max(1) as f64;
+        format!(
+            "Uptime: {}  Threads: {}  Questions: {}  Slow queries: 0  Opens: 0  Flush tables: 0  Open tables: 0  Queries per \
+             second avg: {per_second:.3}",
+            counters.uptime_seconds, counters.connected, counters.statements
+        )
+    }
+}

@@ -1,0 +1,140 @@
+//! Rows on their way to a client: headed as typed, errors in MySQL's words, ended by KILL and by the time limit.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio_util::sync::CancellationToken;
+use vfs::{Clock, Moment};
+
+use super::super::errors::of_engine;
+use super::super::headings::Heading;
+use super::super::seams::QueryAnswer;
+use super::super::sessions::Presence;
+use super::super::units::millis_text;
+use crate::mysql::{Answer, SqlError};
+
+/// What ends a statement before its time.
+#[derive(Clone, Debug)]
+pub(super) struct Limit {
+    clock: Arc<dyn Clock>,
+    until: Option<(Moment, Duration)>,
+    cancel: CancellationToken,
+}
+
+impl Limit {
+    pub(super) fn new(clock: &Arc<dyn Clock>, timeout: Option<Duration>, cancel: CancellationToken) -> Self {
+        let until = timeout.map(|timeout| (clock.now().after(timeout), timeout));
+        Self { clock: Arc::clone(clock), until, cancel }
+    }
+
+    /// `work`, unless the statement is ended first.
+    pub(super) async fn hold<T>(self, work: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
+        tokio::select! {
+            biased;
+            error = self.ended() => Err(error),
+            result = work => result,
+        }
+    }
+
+    async fn ended(&self) -> SqlError {
+        let timed_out = async {
+            match self.until {
+                Some((until, timeout)) => {
+                    self.clock.sleep_until(until).await;
+                    let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+                    SqlError::timed_out(&millis_text(millis))
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => SqlError::interrupted(),
+            error = timed_out => error,
+        }
+    }
+}
+
+/// Tells the process list that a statement has ended, when its rows are read or dropped.
+struct EndOnDrop(Arc<Presence>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The rows of `answer` under `headings`.
+pub(super) fn answer_rows(answer: QueryAnswer, headings: &[Heading], limit: Limit, presence: Arc<Presence>) -> Answer {
+    let schema = headed(&answer.stream.schema(), headings);
+    let state = (answer.stream, limit, EndOnDrop(presence));
+    let rows = stream::unfold(Some(state), |state| async {
+        let (mut rows, limit, end) = state?;
+        let next = limit.clone().hold(async { rows.next().await.transpose().map_err(|error| of_engine(&error)) }).await;
+        match next {
+            Ok(Some(batch)) => Some((Ok(batch), Some((rows, limit, end)))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    let stream: BoxStream<'static, Result<RecordBatch, SqlError>> = rows.boxed();
+    Answer::Rows { schema, stream }
+}
+
+/// `schema` with the columns' headings, where these are known and fit.
+fn headed(schema: &SchemaRef, headings: &[Heading]) -> SchemaRef {
+    let wildcards = headings.iter().filter(|heading| **heading == Heading::Columns).count();
+    let texts = headings.len() - wildcards;
+    let fields = schema.fields();
+    let Some(spread) = fields.len().checked_sub(texts) else { return Arc::clone(schema) };
+    // Several `*` do not say how many columns are each one's.
+    if wildcards > 1 || (wildcards == 0 && spread > 0) {
+        return Arc::clone(schema);
+    }
+    let names = headings.iter().flat_map(|heading| match heading {
+        Heading::Text(text) => vec![Some(text)],
+        Heading::Columns => vec![None; spread],
+    });
+    let rename = |(field, name): (&Arc<Field>, Option<&String>)| match name {
+        Some(name) => Arc::new(field.as_ref().clone().with_name(name)),
+        None => Arc::clone(field),
+    };
+    let fields: Vec<Arc<Field>> = fields.iter().zip(names).map(rename).collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+/// A text column and one row, for answers that are no query.
+pub(super) fn one_row(columns: &[(&str, String)]) -> Answer {
+    use arrow::array::{ArrayRef, StringArray};
+    let array = |text: &String| Arc::new(StringArray::from(vec![text.as_str()])) as ArrayRef;
+    let pairs = columns.iter().map(|(name, text)| (*name, array(text), false));
+    let batch = RecordBatch::try_from_iter_with_nullable(pairs).expect("each column has one row");
+    Answer::Rows { schema: batch.schema(), stream: stream::iter([Ok(batch)]).boxed() }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+
+    use super::*;
+
+    fn names(schema: &[&str], headings: &[Heading]) -> Vec<String> {
+        let fields: Vec<Field> = schema.iter().map(|name| Field::new(*name, DataType::Int64, true)).collect();
+        let headed = headed(&Arc::new(Schema::new(fields)), headings);
+        headed.fields().iter().map(|field| field.name().clone()).collect()
+    }
+
+    #[test]
+    fn a_star_takes_the_columns_that_the_texts_leave() {
+        let text = |text: &str| Heading::Text(text.into());
+        assert_eq!(names(&["a", "b"], &[text("X"), text("Y")]), ["X", "Y"]);
+        assert_eq!(names(&["a", "b", "c"], &[Heading::Columns, text("n")]), ["a", "b", "n"]);
+        assert_eq!(names(&["a", "b", "c"], &[Heading::Columns, Heading::Columns]), ["a", "b", "c"]);
+        assert_eq!(names(&["plan_type", "plan"], &[]), ["plan_type", "plan"]);
+        assert_eq!(names(&["a"], &[text("X"), text("Y")]), ["a"]);
+    }
+}

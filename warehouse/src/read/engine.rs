@@ -1,0 +1,245 @@
+//! The door of the read side: a statement's syntax tree in, a stream of rows out.
+//!
+//! One context per statement, so that nothing of one query is seen by the next. A query whose rows in memory are lost before
+//! its first row is sent is planned again; after that the loss is an error (PROTOCOL, "Snapshots and memtable reads").
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use catalog::CatalogService;
+use chrono::DateTime;
+use datafusion::catalog::SchemaProvider;
+use datafusion::common::DataFusionError;
+use datafusion::common::config::Dialect;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::ObjectStore;
+use vfs::World;
+
+use super::depth::shallow;
+use super::errors::ReadError;
+use super::pin::MemtableReader;
+use super::reader::PartReaders;
+use super::resolver::TableResolver;
+use super::runtime::{QueryLimits, runtime};
+use super::schemas::{CATALOG, StatementTables};
+use super::session::{Freshness, SessionVector};
+use super::snapshot::SnapshotTaker;
+use super::statement::{Prepared, Sources, prepare};
+
+/// A process's validated numbers for queries.
+#[derive(Clone, Debug)]
+pub struct ReadSettings {
+    /// What all queries may use together.
+    pub limits: QueryLimits,
+    /// How many partitions of one query run at a time.
+    pub partitions: usize,
+    /// Bytes of Parquet footers kept in memory.
+    pub footer_bytes: usize,
+    /// How long a query waits for its owners, and for rows that its session has seen.
+    pub wait_max: Duration,
+}
+
+impl Default for ReadSettings {
+    fn default() -> Self {
+        Self {
+            limits: QueryLimits { memory_bytes: 1 << 30, spill_directory: None, spill_bytes: 0 },
+            partitions: 4,
+            footer_bytes: 64 << 20,
+            wait_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What queries read.
+#[derive(Clone, Debug)]
+pub struct ReadParts {
+    /// Versions.
+    pub catalog: Arc<dyn CatalogService>,
+    /// Names.
+    pub tables: Arc<dyn TableResolver>,
+    /// Rows in memory.
+    pub memtables: Arc<dyn MemtableReader>,
+    /// Parts.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Clock and randomness.
+    pub world: World,
+}
+
+/// Functions that the engine does not bring along.
+#[derive(Clone, Debug, Default)]
+pub struct Functions {
+    /// Of one row.
+    pub scalar: Vec<Arc<ScalarUDF>>,
+    /// Of many.
+    pub aggregate: Vec<Arc<AggregateUDF>>,
+}
+
+/// One query.
+#[derive(Clone, Debug)]
+pub struct ReadQuery {
+    /// SELECT, or EXPLAIN of one.
+    pub statement: Box<Statement>,
+    /// The session's database.
+    pub database: String,
+    /// Which rows.
+    pub freshness: Freshness,
+    /// What the session has seen.
+    pub seen: Arc<SessionVector>,
+    /// Databases that are not in the catalog, by name: `system`, `information_schema`.
+    pub schemas: BTreeMap<String, Arc<dyn SchemaProvider>>,
+    /// Functions of this session: `connection_id()`, `database()`.
+    pub functions: Vec<Arc<ScalarUDF>>,
+    /// The session's time zone; `None` is UTC.
+    pub time_zone: Option<String>,
+}
+
+/// A query's answer. Dropping the batches ends the query and lets go of its pins.
+pub struct ReadAnswer {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows; after an error nothing more.
+    pub batches: BoxStream<'static, Result<RecordBatch, ReadError>>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct ReadEngine {
+    parts: ReadParts,
+    settings: ReadSettings,
+    snapshots: SnapshotTaker,
+    readers: PartReaders,
+    base: Arc<SessionState>,
+}
+
+impl ReadEngine {
+    /// An engine over `parts`.
+    ///
+    /// # Errors
+    /// If the spill directory cannot be used.
+    pub fn new(parts: ReadParts, settings: ReadSettings, functions: Functions) -> Result<Self, ReadError> {
+        let (catalog, memtables) = (Arc::clone(&parts.catalog), Arc::clone(&parts.memtables));
+        let snapshots = SnapshotTaker::new(catalog, memtables, parts.world.clone(), settings.wait_max);
+        let readers = PartReaders::new(Arc::clone(&parts.objects), settings.footer_bytes);
+        let runtime = runtime(&settings.limits, Arc::clone(&parts.objects))?;
+        let mut base = SessionStateBuilder::new().with_runtime_env(runtime).with_default_features();
+        base.scalar_functions().get_or_insert_default().extend(functions.scalar);
+        base.aggregate_functions().get_or_insert_default().extend(functions.aggregate);
+        Ok(Self { parts, settings, snapshots, readers, base: Arc::new(base.build()) })
+    }
+
+    /// Answers `query`: returns once its first rows are there.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; later ones come with the rows.
+    pub async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError> {
+        let statement = shallow(query.statement.clone()).map_err(|too_deep| ReadError::invalid(too_deep.message()))?;
+        only_queries(&statement)?;
+        let clock = &self.parts.world.clock;
+        let deadline = clock.now().after(self.settings.wait_max);
+        loop {
+            match self.attempt(&query, Statement::clone(&statement)).await {
+                // Not a row was sent: the next owner, or a newer version, has what was lost.
+                Err(ReadError::Lost(lost)) if clock.now() < deadline => {
+                    tracing::debug!(%lost, "planning a query again");
+                    clock.sleep(Duration::from_millis(20)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn attempt(&self, query: &ReadQuery, statement: Statement) -> Result<ReadAnswer, ReadError> {
+        let pins = self.snapshots.begin();
+        let sources = Sources {
+            database: &query.database,
+            schemas: &query.schemas,
+            resolver: self.parts.tables.as_ref(),
+            snapshots: &self.snapshots,
+            readers: &self.readers,
+        };
+        let prepared = prepare(statement, &sources, query.freshness, &query.seen, &pins).await?;
+        let Prepared { statement, tables, ends, missing } = prepared;
+        let state = self.state(query, tables);
+        let plan = state
+            .statement_to_plan(EngineStatement::Statement(Box::new(statement)))
+            .await
+            .map_err(|error| not_found(&error, missing).unwrap_or_else(|| error.into()))?;
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+        let plan = state.create_physical_plan(&plan).await?;
+        let mut rows = execute_stream(plan, state.task_ctx())?;
+        let schema = rows.schema();
+        let first = rows.next().await.transpose()?;
+        query.seen.answered(query.freshness, &ends);
+        let rest = rows.map(|batch| batch.map_err(ReadError::from));
+        let batches = futures::stream::iter(first.map(Ok)).chain(rest).inspect(move |_| _ = &pins);
+        Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
+    }
+
+    /// The context of one statement.
+    fn state(&self, query: &ReadQuery, tables: StatementTables) -> SessionState {
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, &query.database)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(false)
+            .with_target_partitions(self.settings.partitions);
+        let options = config.options_mut();
+        options.sql_parser.dialect = Dialect::MySQL;
+        options.sql_parser.collect_spans = true;
+        options.sql_parser.enable_ident_normalization = false;
+        options.sql_parser.default_null_ordering = "nulls_min".to_owned();
+        options.execution.time_zone = query.time_zone.clone();
+        let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
+            .with_config(config)
+            .with_catalog_list(Arc::new(tables))
+            .build();
+        let now = DateTime::from_timestamp_micros(self.parts.world.clock.wall().0);
+        state.execution_props_mut().query_execution_start_time = now;
+        for function in &query.functions {
+            // An earlier function of the same name is replaced: the session's own is meant.
+            drop(datafusion::execution::FunctionRegistry::register_udf(&mut state, Arc::clone(function)));
+        }
+        state
+    }
+}
+
+/// Statements that change something have their own ways.
+fn only_queries(statement: &Statement) -> Result<(), ReadError> {
+    match statement {
+        Statement::Query(_) => Ok(()),
+        Statement::Explain { statement, .. } => only_queries(statement),
+        _ => Err(ReadError::Unsupported { message: "only SELECT and EXPLAIN SELECT read rows".to_owned() }),
+    }
+}
+
+/// The engine's "no such table", in our words.
+fn not_found(error: &DataFusionError, missing: BTreeMap<(String, String), ReadError>) -> Option<ReadError> {
+    let message = error.strip_backtrace().to_ascii_lowercase();
+    if !message.contains("not found") {
+        return None;
+    }
+    missing.into_iter().find(|((database, name), _)| message.contains(&format!("{database}.{name}"))).map(|(_, error)| error)
+}
+
+/// Ends the rows behind the first error.
+fn until_error(
+    batches: BoxStream<'static, Result<RecordBatch, ReadError>>,
+) -> BoxStream<'static, Result<RecordBatch, ReadError>> {
+    let ended = futures::stream::unfold(Some(batches), |batches| async move {
+        let mut batches = batches?;
+        let batch = batches.next().await?;
+        let rest = batch.is_ok().then_some(batches);
+        Some((batch, rest))
+    });
+    ended.boxed()
+}
