@@ -36,7 +36,7 @@ use crate::mysql::listener::{Listener, ListenerSettings};
 use crate::query::Queries;
 use crate::runtime::LocalRuntime;
 use crate::settings::Settings;
-use crate::sql::{Engine, EngineParts};
+use crate::sql::{Components, Engine, SqlSettings};
 
 /// The address of the one worker of a process that has no wire.
 const LOCAL_WORKER: &str = "local";
@@ -77,7 +77,7 @@ impl Node {
         let store = Arc::new(store.with_context(|| format!("cannot open the catalog {}", data_dir.catalog().display()))?);
         let catalog = Catalog::open(Arc::clone(&store) as _, world.clone()).await?;
         let objects = Self::objects(&data_dir, &world).await?;
-        let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(world.clone()));
+        let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(Arc::clone(&world.clock)));
 
         let workers = LocalWorkers::new();
         let worker = Self::worker(&settings, &data_dir, &world, &catalog, &objects, &connector).await?;
@@ -92,14 +92,14 @@ impl Node {
         let runtime =
             LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
         let queries = Queries::new(&catalog, workers, &objects, &world, settings.memory.query_limit.0, &data_dir.spill())?;
-        let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(EngineParts {
+        let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(Components {
             catalog: catalog.clone(),
             queries,
             control: Arc::clone(&runtime) as _,
             probe: Arc::clone(&runtime) as _,
             runtime: Arc::clone(&runtime) as _,
             world: world.clone(),
-        }));
+        }, SqlSettings::default()));
 
         let stop = CancellationToken::new();
         let listener = Listener::bind(

@@ -1,47 +1,29 @@
-//! Brokers for tests: librdkafka's mock cluster in this process, or a topic of a real Kafka; and a producer that keeps the
-//! ledger of what the broker acknowledged.
+//! Brokers for tests: librdkafka's mock cluster in this process, or a topic of a real Kafka.
 
-use std::sync::mpsc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use anyhow::{anyhow, bail};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::util::Timeout;
+use rdkafka::{Offset, TopicPartitionList};
 
-use crate::Ledger;
+use crate::Producer;
+use crate::mock_broker::MockBroker;
 
-/// A broker with one topic.
+/// How long a broker may take to do what it has promised.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A broker with one topic that tests are about.
 #[derive(Debug)]
 pub struct Broker {
     /// Where it listens.
     pub bootstrap: String,
     /// The topic.
     pub topic: String,
-    /// How many partitions it has.
+    /// How many partitions it had at first.
     pub partitions: i32,
-    mock: Option<MockThread>,
-}
-
-/// The mock cluster may not leave the thread that made it.
-#[derive(Debug)]
-struct MockThread {
-    end: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for MockThread {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread has been printed; a second one here would hide it.
-            drop(thread.join());
-        }
-    }
+    mock: Option<MockBroker>,
 }
 
 impl Broker {
@@ -50,26 +32,9 @@ impl Broker {
     /// # Errors
     /// If librdkafka cannot start it.
     pub fn mock(topic: &str, partitions: i32) -> anyhow::Result<Self> {
-        let (started, address) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
-        let name = topic.to_owned();
-        let thread = std::thread::spawn(move || {
-            let made = MockCluster::new(1).and_then(|cluster| {
-                cluster.create_topic(&name, partitions, 1)?;
-                Ok(cluster)
-            });
-            match made {
-                Ok(cluster) => {
-                    drop(started.send(Ok(cluster.bootstrap_servers())));
-                    // Lives until the broker is dropped.
-                    drop(ended.recv());
-                }
-                Err(error) => drop(started.send(Err(error))),
-            }
-        });
-        let bootstrap = address.recv().context("the mock broker's thread ended")?.map_err(|error| anyhow!(error))?;
-        let mock = Some(MockThread { end: Some(end), thread: Some(thread) });
-        Ok(Self { bootstrap, topic: topic.to_owned(), partitions, mock })
+        let mock = MockBroker::start()?;
+        mock.create_topic(topic, partitions)?;
+        Ok(Self { bootstrap: mock.bootstrap.clone(), topic: topic.to_owned(), partitions, mock: Some(mock) })
     }
 
     /// A new topic of a real Kafka.
@@ -78,15 +43,84 @@ impl Broker {
     /// If it cannot be created.
     pub async fn real(bootstrap: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let broker = Self { bootstrap: bootstrap.to_owned(), topic: topic.to_owned(), partitions, mock: None };
-        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        broker.create(settings).await?;
+        Ok(broker)
+    }
+
+    /// Makes the topic at a real Kafka, and waits until it can be asked about.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub async fn create(&self, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let mut new = NewTopic::new(&self.topic, self.partitions, TopicReplication::Fixed(1));
         for (key, value) in settings {
             new = new.set(key, value);
         }
-        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-        for outcome in broker.admin()?.create_topics([&new], &options).await? {
+        for outcome in self.admin()?.create_topics([&new], &admin_options()).await? {
             outcome.map_err(|(topic, error)| anyhow!("cannot create topic {topic}: {error}"))?;
         }
-        Ok(broker)
+        self.wait_for_partitions(self.partitions).await
+    }
+
+    /// Deletes the topic of a real Kafka, and waits until the broker knows it no more.
+    ///
+    /// # Errors
+    /// If it cannot be deleted.
+    pub async fn delete(&self) -> anyhow::Result<()> {
+        for outcome in self.admin()?.delete_topics(&[&self.topic], &admin_options()).await? {
+            outcome.map_err(|(topic, error)| anyhow!("cannot delete topic {topic}: {error}"))?;
+        }
+        self.wait_for_partitions(0).await
+    }
+
+    /// Gives the topic of a real Kafka more partitions.
+    ///
+    /// # Errors
+    /// If it cannot be given them.
+    pub async fn grow(&self, partitions: i32) -> anyhow::Result<()> {
+        let count = usize::try_from(partitions)?;
+        for outcome in self.admin()?.create_partitions([&NewPartitions::new(&self.topic, count)], &admin_options()).await? {
+            outcome.map_err(|(topic, error)| anyhow!("cannot give topic {topic} more partitions: {error}"))?;
+        }
+        self.wait_for_partitions(partitions).await
+    }
+
+    /// Deletes the records of a partition before `offset`, as retention would.
+    ///
+    /// # Errors
+    /// If they cannot be deleted.
+    pub async fn expire(&self, partition: i32, offset: u64) -> anyhow::Result<()> {
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&self.topic, partition, Offset::Offset(i64::try_from(offset)?))?;
+        let done = self.admin()?.delete_records(&offsets, &admin_options()).await?;
+        for element in done.elements() {
+            element.error()?;
+        }
+        Ok(())
+    }
+
+    /// The first and the end offset of a partition.
+    ///
+    /// # Errors
+    /// If the broker does not say.
+    pub fn watermarks(&self, partition: i32) -> anyhow::Result<(i64, i64)> {
+        Ok(self.admin()?.inner().fetch_watermarks(&self.topic, partition, PATIENCE)?)
+    }
+
+    async fn wait_for_partitions(&self, partitions: i32) -> anyhow::Result<()> {
+        let (admin, deadline) = (self.admin()?, Instant::now() + PATIENCE);
+        loop {
+            let metadata = admin.inner().fetch_metadata(Some(&self.topic), PATIENCE)?;
+            let there = metadata.topics().iter().find(|topic| topic.name() == self.topic && topic.error().is_none());
+            let found = there.map_or(0, |topic| topic.partitions().iter().filter(|of| of.leader() >= 0).count());
+            if found == usize::try_from(partitions)? {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("topic {} should have {partitions} partitions, and has {found}", self.topic);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// An admin client.
@@ -102,13 +136,26 @@ impl Broker {
     /// # Errors
     /// If librdkafka refuses a setting.
     pub fn producer(&self, settings: &[(&str, &str)]) -> anyhow::Result<Producer> {
+        self.producer_of(&self.topic, settings)
+    }
+
+    /// A producer of another topic of this broker.
+    ///
+    /// # Errors
+    /// If librdkafka refuses a setting.
+    pub fn producer_of(&self, topic: &str, settings: &[(&str, &str)]) -> anyhow::Result<Producer> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap).set("linger.ms", "5").set("message.timeout.ms", "30000");
         config.set("message.max.bytes", "33554432");
         for (key, value) in settings {
             config.set(*key, *value);
         }
-        Ok(Producer { producer: config.create()?, topic: self.topic.clone() })
+        Ok(Producer { producer: config.create()?, topic: topic.to_owned() })
+    }
+
+    /// The mock, to be steered; `None` where the Kafka is real.
+    pub fn as_mock(&self) -> Option<&MockBroker> {
+        self.mock.as_ref()
     }
 
     /// Whether it is the mock.
@@ -117,38 +164,6 @@ impl Broker {
     }
 }
 
-/// Produces records, and notes in a ledger what was acknowledged.
-#[derive(Clone)]
-pub struct Producer {
-    /// The client, for transactions and the like.
-    pub producer: FutureProducer,
-    topic: String,
-}
-
-impl Producer {
-    /// Produces one record; the offset that it was given.
-    ///
-    /// # Errors
-    /// If the broker does not acknowledge it.
-    pub async fn send(&self, partition: i32, payload: Option<&[u8]>) -> anyhow::Result<u64> {
-        let mut record = FutureRecord::<(), [u8]>::to(&self.topic).partition(partition);
-        if let Some(payload) = payload {
-            record = record.payload(payload);
-        }
-        let delivery = self.producer.send(record, Timeout::Never).await.map_err(|(error, _)| anyhow!(error))?;
-        Ok(u64::try_from(delivery.offset)?)
-    }
-
-    /// Produces all of `payloads`, each to the partition at its side, and notes them in `ledger`.
-    ///
-    /// # Errors
-    /// If the broker does not acknowledge one of them.
-    pub async fn send_all(&self, payloads: Vec<(i32, Vec<u8>)>, ledger: &mut Ledger) -> anyhow::Result<()> {
-        let sent = payloads.iter().map(|(partition, payload)| self.send(*partition, Some(payload)));
-        let offsets = futures::future::join_all(sent).await;
-        for ((partition, payload), offset) in payloads.iter().zip(offsets) {
-            ledger.add(*partition, offset?, payload);
-        }
-        Ok(())
-    }
+fn admin_options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(PATIENCE))
 }

@@ -14,13 +14,22 @@
 
 mod broker;
 pub mod events;
+pub mod golden;
 mod ledger;
+mod mock_broker;
+mod producer;
+mod real_kafka;
 mod requirement;
 mod server_process;
 mod sql;
+mod waiting;
 
-pub use broker::{Broker, Producer};
+pub use broker::Broker;
 pub use ledger::{Ledger, Seen, payload_hash};
+pub use mock_broker::MockBroker;
+pub use producer::{NewRecord, Producer};
+pub use real_kafka::RealKafka;
 pub use requirement::{real_kafka, require};
 pub use server_process::{ServerOptions, ServerProcess};
-pub use sql::Sql;
+pub use sql::{Row, Sql};
+pub use waiting::eventually;

@@ -5,10 +5,16 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::Sql;
+
+const ANY_PORT: &str = "127.0.0.1:0";
+/// How long a server may take to commit what is visible, and end.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -21,13 +27,56 @@ pub struct ServerOptions {
     pub failpoints: String,
     /// Further environment, such as settings.
     pub environment: Vec<(String, String)>,
+    /// Where it is told to listen for MySQL clients.
+    pub mysql_listen: String,
+    /// Where it is told to listen for HTTP.
+    pub http_listen: String,
+    /// Its settings file, if it has one.
+    pub config: Option<PathBuf>,
 }
 
 impl ServerOptions {
     /// A server without failpoints.
     pub fn new(binary: &str, data_dir: &Path) -> Self {
-        let (failpoints, environment) = (String::new(), Vec::new());
-        Self { binary: binary.into(), data_dir: data_dir.to_owned(), failpoints, environment }
+        Self {
+            binary: binary.into(),
+            data_dir: data_dir.to_owned(),
+            failpoints: String::new(),
+            environment: Vec::new(),
+            mysql_listen: ANY_PORT.to_owned(),
+            http_listen: ANY_PORT.to_owned(),
+            config: None,
+        }
+    }
+
+    /// With a setting: `wal.disk_reserve`.
+    #[must_use]
+    pub fn with(mut self, setting: &str, value: &str) -> Self {
+        let name = format!("MILLRACE__{}", setting.to_ascii_uppercase().replace('.', "__"));
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// What it writes to standard error, over all its lives.
+    pub fn log(&self) -> PathBuf {
+        self.data_dir.with_extension("log")
+    }
+
+    fn command(&self) -> anyhow::Result<Command> {
+        let errors = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["standalone", "--mysql-listen", &self.mysql_listen, "--http-listen", &self.http_listen, "--data-dir"])
+            .arg(&self.data_dir)
+            .env("FAILPOINTS", &self.failpoints)
+            .envs(self.environment.iter().cloned())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .kill_on_drop(true);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        Ok(command)
     }
 }
 
@@ -47,24 +96,14 @@ impl ServerProcess {
     /// # Errors
     /// If it ends before it is ready: the error holds what it wrote to standard error.
     pub async fn start(options: &ServerOptions) -> anyhow::Result<Self> {
-        let log = options.data_dir.with_extension("log");
-        let errors = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut child = Command::new(&options.binary)
-            .args(["standalone", "--mysql-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&options.data_dir)
-            .env("FAILPOINTS", &options.failpoints)
-            .envs(options.environment.iter().cloned())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", options.binary.display()))?;
+        let mut command = options.command()?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", options.binary.display()))?;
         let mut lines = BufReader::new(child.stdout.take().context("it has a standard output")?).lines();
         let (mut mysql_port, mut http_port) = (None, None);
         while mysql_port.is_none() || http_port.is_none() {
             let Some(line) = lines.next_line().await? else {
                 let status = child.wait().await?;
-                bail!("the server ended with {status} before it was ready:\n{}", tail(&log));
+                bail!("the server ended with {status} before it was ready:\n{}", tail(&options.log()));
             };
             let words: Vec<&str> = line.split_whitespace().collect();
             let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse().ok());
@@ -99,6 +138,32 @@ impl ServerProcess {
     /// If there is nothing to kill.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("cannot kill the server")
+    }
+
+    /// Asks it to stop, as an operator does, and waits until it has.
+    ///
+    /// # Errors
+    /// If it does not within half a minute, or ends with an error.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).context("it has ended already")?;
+        kill_process(pid, Signal::TERM)?;
+        let status = tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.context("the server does not stop")??;
+        if status.success() { Ok(()) } else { bail!("the server stopped with {status}") }
+    }
+
+    /// What HTTP answers: the status and the body.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn http(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http_port)).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an HTTP status")?;
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+        Ok((status, body))
     }
 
     /// Waits until it has died by itself, as a crash point makes it. `false` if it lives after `within`.

@@ -36,6 +36,12 @@ impl SessionVector {
         self.lock().get(&(freshness, stream)).copied()
     }
 
+    /// All ends that the session has seen at this freshness.
+    pub fn ends(&self, freshness: Freshness) -> BTreeMap<StreamId, Offset> {
+        let seen = self.lock();
+        seen.iter().filter(|((of, _), _)| *of == freshness).map(|((_, stream), end)| (*stream, *end)).collect()
+    }
+
     /// The session was answered with these ends. Never moves one back.
     pub fn answered(&self, freshness: Freshness, ends: &BTreeMap<StreamId, Offset>) {
         let mut seen = self.lock();

@@ -190,7 +190,7 @@ impl Harness for RealHarness {
     }
 
     fn create_topic(&self, topic: &str, partitions: i32) {
-        self.create_with(topic, partitions, &[]);
+        self.create_with(topic, partitions, &[("retention.ms", "-1")]);
     }
 
     fn produce(&self, topic: &str, partition: i32, records: &[TestRecord]) {

@@ -286,6 +286,7 @@ impl Reader {
         if let Some((_, reason)) = errors.iter().rfind(is_reason) {
             *last_words = Some(reason.clone());
         }
+        if std::env::var("DBGK").is_ok() { errors.iter().for_each(|e| eprintln!("E {e:?}")); }
         for (code, reason) in errors {
             if let ClientVerdict::Tell(error) = self.place.judge_client(code, &reason, self.last_words.as_deref()) {
                 self.trouble(error);
