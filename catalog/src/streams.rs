@@ -23,37 +23,52 @@ impl Catalog {
         start: Offset,
         manager: Epoch,
     ) -> Result<Arc<Stream>, CatalogError> {
-        let identity = &identity;
-        let stream = self
-            .settled("opening a stream", |transaction| {
-                self.attempt_open_stream(transaction, identity, start, manager).boxed()
-            })
-            .await?;
-        Ok(Arc::new(stream))
+        let mut opened = self.open_streams(&[(identity, start)], manager).await?;
+        Ok(opened.pop().expect("one stream for one identity"))
     }
 
-    async fn attempt_open_stream(
+    /// Opens several streams of one pipeline, all of them or none: [`Catalog::open_stream`] for each. The partitions that a
+    /// topic has when its pipeline begins are opened together. *(Else a death in between leaves some to be found later,
+    /// which begin at their earliest offset, and not at the pipeline's start.)*
+    pub async fn open_streams(
+        &self,
+        streams: &[(StreamIdentity, Offset)],
+        manager: Epoch,
+    ) -> Result<Vec<Arc<Stream>>, CatalogError> {
+        self.settled("opening streams", |transaction| self.attempt_open_streams(transaction, streams, manager).boxed())
+            .await
+    }
+
+    async fn attempt_open_streams(
         &self,
         transaction: &mut dyn KvTransaction,
-        identity: &StreamIdentity,
-        start: Offset,
+        streams: &[(StreamIdentity, Offset)],
         manager: Epoch,
-    ) -> Result<Stream, Failure> {
-        let by_identity = keys::stream_of_identity::ser_key(identity);
-        if let Some(id) = keys::get(transaction, &by_identity, keys::stream_of_identity::deser_value).await? {
-            return require(transaction, id).await;
+    ) -> Result<Vec<Arc<Stream>>, Failure> {
+        let (mut all, mut opened) = (Vec::with_capacity(streams.len()), Vec::new());
+        for (identity, start) in streams {
+            let by_identity = keys::stream_of_identity::ser_key(identity);
+            if let Some(id) = keys::get(transaction, &by_identity, keys::stream_of_identity::deser_value).await? {
+                all.push(Arc::new(require(transaction, id).await?));
+                continue;
+            }
+            let table = ddl::pipeline::require(transaction, identity.pipeline).await?.table;
+            require_leader(transaction, identity.pipeline, manager).await?;
+            let id = StreamId(next_id(transaction, Counter::Stream).await?);
+            let stream = Stream { id, identity: identity.clone(), table, start: *start, state: StreamState::Open };
+            transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
+            transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
+            let checkpoint = CheckpointRecord { next: *start, table };
+            transaction.set(&keys::checkpoint::ser_key(id), &keys::checkpoint::ser_value(&checkpoint));
+            opened.push((table, keys::log::ser_value(&LogRecord::StreamOpened(stream.clone()))));
+            all.push(Arc::new(stream));
         }
-        let table = ddl::pipeline::require(transaction, identity.pipeline).await?.table;
-        require_leader(transaction, identity.pipeline, manager).await?;
-        let id = StreamId(next_id(transaction, Counter::Stream).await?);
-        let stream = Stream { id, identity: identity.clone(), table, start, state: StreamState::Open };
-        transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
-        transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
-        let checkpoint = CheckpointRecord { next: start, table };
-        transaction.set(&keys::checkpoint::ser_key(id), &keys::checkpoint::ser_value(&checkpoint));
-        let opened = keys::log::ser_value(&LogRecord::StreamOpened(stream.clone()));
-        self.append_to_log(transaction, table, &[opened]);
-        Ok(stream)
+        if let Some((table, _)) = opened.first() {
+            let table = *table;
+            let records: Vec<_> = opened.into_iter().map(|(_, record)| record).collect();
+            self.append_to_log(transaction, table, &records);
+        }
+        Ok(all)
     }
 
     /// Closes a stream: nothing will ever be committed to it any more. One that is closed, or gone with its pipeline, is

@@ -1,6 +1,5 @@
 //! SQL's queries, handed to the warehouse's read side; and its errors, told with MySQL's numbers.
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -14,11 +13,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use object_store::ObjectStore;
 use vfs::World;
-use warehouse::read::engine::{Functions, ReadEngine, ReadParts, ReadQuery, ReadSettings};
+use warehouse::read::engine::{Functions, QueryLimits, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::MemtableReader;
 use warehouse::read::session::{self, SessionVector};
-use warehouse::read::engine::QueryLimits;
 
 use crate::mysql::SqlError;
 use crate::sql::seams::{Freshness, QueryAnswer, QueryEngine, QueryError, QueryRequest, SystemTables};
@@ -71,10 +69,6 @@ impl fmt::Debug for SystemSchema {
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
     fn table_names(&self) -> Vec<String> {
         Vec::new()
     }

@@ -183,7 +183,7 @@ impl PipelineControl for LocalRuntime {
         self.set_state(pipeline, PipelineState::Running).await
     }
 
-    async fn drop(&self, pipeline: PipelineId) -> Result<(), String> {
+    async fn remove(&self, pipeline: PipelineId) -> Result<(), String> {
         self.pause(pipeline).await?;
         let told = |error: catalog::CatalogError| error.to_string();
         let record = self.catalog.pipeline_by_id(pipeline).await.map_err(told)?;

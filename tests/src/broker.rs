@@ -41,7 +41,12 @@ impl Broker {
     ///
     /// # Errors
     /// If it cannot be created.
-    pub async fn real(bootstrap: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub async fn real(
+        bootstrap: &str,
+        topic: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let broker = Self { bootstrap: bootstrap.to_owned(), topic: topic.to_owned(), partitions, mock: None };
         broker.create(settings).await?;
         Ok(broker)
@@ -79,7 +84,9 @@ impl Broker {
     /// If it cannot be given them.
     pub async fn grow(&self, partitions: i32) -> anyhow::Result<()> {
         let count = usize::try_from(partitions)?;
-        for outcome in self.admin()?.create_partitions([&NewPartitions::new(&self.topic, count)], &admin_options()).await? {
+        for outcome in
+            self.admin()?.create_partitions([&NewPartitions::new(&self.topic, count)], &admin_options()).await?
+        {
             outcome.map_err(|(topic, error)| anyhow!("cannot give topic {topic} more partitions: {error}"))?;
         }
         self.wait_for_partitions(partitions).await
@@ -156,11 +163,6 @@ impl Broker {
     /// The mock, to be steered; `None` where the Kafka is real.
     pub fn as_mock(&self) -> Option<&MockBroker> {
         self.mock.as_ref()
-    }
-
-    /// Whether it is the mock.
-    pub fn is_mock(&self) -> bool {
-        self.mock.is_some()
     }
 }
 

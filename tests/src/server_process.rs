@@ -66,7 +66,14 @@ impl ServerOptions {
         let errors = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command
-            .args(["standalone", "--mysql-listen", &self.mysql_listen, "--http-listen", &self.http_listen, "--data-dir"])
+            .args([
+                "standalone",
+                "--mysql-listen",
+                &self.mysql_listen,
+                "--http-listen",
+                &self.http_listen,
+                "--data-dir",
+            ])
             .arg(&self.data_dir)
             .env("FAILPOINTS", &self.failpoints)
             .envs(self.environment.iter().cloned())
@@ -147,7 +154,8 @@ impl ServerProcess {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).context("it has ended already")?;
         kill_process(pid, Signal::TERM)?;
-        let status = tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.context("the server does not stop")??;
+        let status =
+            tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.context("the server does not stop")??;
         if status.success() { Ok(()) } else { bail!("the server stopped with {status}") }
     }
 

@@ -10,7 +10,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// # Panics
 /// If there is no answer within `within`.
 pub async fn eventually<T, E: std::fmt::Display>(
-    what: &str, within: Duration, mut attempt: impl AsyncFnMut() -> Result<T, E>,
+    what: &str,
+    within: Duration,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
     let deadline = Instant::now() + within;
     loop {

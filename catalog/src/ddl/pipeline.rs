@@ -8,7 +8,7 @@ use futures::FutureExt;
 use crate::keys::{self, counter::Counter, log::LogRecord, pipeline::PipelineRecord};
 use crate::store::{KvTransaction, Read, scan};
 use crate::transaction::Failure;
-use crate::{
+use crate::{ErrorPolicy, GapPolicy, 
     Catalog, CatalogError, KafkaSource, Pipeline, PipelineId, PipelineSettings, PipelineState, TableId, names, streams,
 };
 
@@ -110,6 +110,35 @@ impl Catalog {
                 .boxed()
             })
             .await?;
+        Ok(Arc::new(pipeline))
+    }
+
+    /// Lets a pipeline run again, and settles what paused it: with `gaps`, or `errors`, where the statement says how such
+    /// trouble is met from now on. Settings that decide nothing about rows already read leave the fence as it is.
+    ///
+    /// Unknown outcome: run again; what is set twice is set.
+    pub async fn resume_pipeline(
+        &self,
+        database: &str,
+        name: &str,
+        gaps: Option<GapPolicy>,
+        errors: Option<ErrorPolicy>,
+    ) -> Result<Arc<Pipeline>, CatalogError> {
+        let pipeline = self
+            .settled("resuming a pipeline", |transaction| {
+                async move {
+                    let mut record = require_named(transaction, database, name).await?;
+                    record.pipeline.state = PipelineState::Running;
+                    let settings = &mut record.pipeline.settings;
+                    settings.on_gap = gaps.unwrap_or(settings.on_gap);
+                    settings.errors = errors.unwrap_or(settings.errors);
+                    self.write_pipeline(transaction, &record)?;
+                    Ok(record.pipeline)
+                }
+                .boxed()
+            })
+            .await?;
+        self.settle_incidents(pipeline.id).await?;
         Ok(Arc::new(pipeline))
     }
 

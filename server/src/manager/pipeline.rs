@@ -129,8 +129,10 @@ impl PipelineManager {
             now,
         };
         let steps = reconcile(&view);
+        let (opens, others): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| matches!(step, Step::Open { .. }));
+        self.open(opens, &pipeline, epoch).await?;
         let mut owned: BTreeMap<(String, u32), Vec<OwnedStream>> = BTreeMap::new();
-        for step in steps {
+        for step in others {
             self.take(step, &pipeline, epoch, &streams, &mut owned).await?;
         }
         for ((address, task), streams) in owned {
@@ -189,24 +191,34 @@ impl PipelineManager {
         heartbeats
     }
 
+    /// Opens streams, all of them or none: a death in between must not leave partitions of the pipeline's start to be taken
+    /// for new ones.
+    async fn open(&mut self, opens: Vec<Step>, pipeline: &Arc<Pipeline>, manager: Epoch) -> Result<(), LookError> {
+        let mut streams = Vec::new();
+        for step in opens {
+            let Step::Open { incarnation, partition, generation, begin } = step else { continue };
+            let start = self.resolve(pipeline, partition, begin).await?;
+            let (pipeline, topic) = (pipeline.id, pipeline.source.topic.clone());
+            streams.push((StreamIdentity { pipeline, topic, incarnation, partition, generation }, start));
+        }
+        if streams.is_empty() {
+            return Ok(());
+        }
+        for stream in self.parts.catalog.open_streams(&streams, manager).await? {
+            let (partition, start) = (stream.identity.partition, stream.start.0);
+            tracing::info!(pipeline = pipeline.name, partition, stream = stream.id.0, start, "stream opened");
+        }
+        // Granting them needs another look, and there is no reason to wait for it.
+        self.wake.notify_one();
+        Ok(())
+    }
+
     async fn take(
         &mut self, step: Step, pipeline: &Arc<Pipeline>, manager: Epoch, streams: &[StreamView],
         owned: &mut BTreeMap<(String, u32), Vec<OwnedStream>>,
     ) -> Result<(), LookError> {
         match step {
-            Step::Open { incarnation, partition, generation, begin } => {
-                let start = self.resolve(pipeline, partition, begin).await?;
-                let identity = StreamIdentity {
-                    pipeline: pipeline.id,
-                    topic: pipeline.source.topic.clone(),
-                    incarnation,
-                    partition,
-                    generation,
-                };
-                let stream = self.parts.catalog.open_stream(identity, start, manager).await?;
-                tracing::info!(pipeline = pipeline.name, partition, stream = stream.id.0, start = stream.start.0, "stream opened");
-                self.wake.notify_one();
-            }
+            Step::Open { .. } => {}
             Step::Grant { stream, expected, place } => {
                 let owner = Owner {
                     epoch: Epoch(0),

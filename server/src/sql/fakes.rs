@@ -1,0 +1,303 @@
+//! What stands behind the seams in tests: a real engine over tables in memory, a manager that only changes the catalog, a
+//! broker with one topic, and a process with one task.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::util::display::array_value_to_string;
+use async_trait::async_trait;
+use catalog::store::MemoryStore;
+use catalog::{Catalog, KafkaSource, Offset, PipelineId, PipelineState, StreamId, TaskIndex};
+use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use vfs::World;
+use warehouse::schema::{error_schema, storage_schema};
+
+use super::seams::{
+    PipelineControl, PipelineHealth, PipelineProbe, QueryAnswer, QueryEngine, QueryError, QueryRequest, Runtime,
+    SettingRow, StreamPosition, SystemTables, TaskRow, WorkerRow,
+};
+use super::{Components, Engine, SqlSettings};
+use crate::mysql::{Answer, Login, SessionFactory, SqlError, SqlSession};
+
+/// Every table empty, but for the batches that a test gives.
+#[derive(Debug)]
+pub(crate) struct FakeQueries {
+    catalog: Catalog,
+    pub(crate) rows: Mutex<BTreeMap<String, RecordBatch>>,
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl QueryEngine for FakeQueries {
+    async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{request:?}"));
+        let mut config = SessionConfig::new().with_create_default_catalog_and_schema(false).with_information_schema(false);
+        config.options_mut().sql_parser.dialect = datafusion::config::Dialect::MySQL;
+        config.options_mut().sql_parser.default_null_ordering = "nulls_min".into();
+        config.options_mut().catalog.default_catalog = "millrace".into();
+        config.options_mut().catalog.default_schema = request.database.clone().unwrap_or_default();
+        let context = SessionContext::new_with_config(config);
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let schemas = FakeSchemas { catalog: self.catalog.clone(), system: request.system, rows: Arc::new(rows) };
+        context.register_catalog("millrace", Arc::new(schemas));
+        let statement = datafusion::sql::parser::Statement::Statement(Box::new(request.statement));
+        let plan = context.state().statement_to_plan(statement).await?;
+        let frame = context.execute_logical_plan(plan).await?;
+        Ok(QueryAnswer { stream: frame.execute_stream().await? })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct FakeSchemas {
+    catalog: Catalog,
+    system: Arc<dyn SystemTables>,
+    rows: Arc<BTreeMap<String, RecordBatch>>,
+}
+
+impl CatalogProvider for FakeSchemas {
+    fn schema_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        Some(Arc::new(FakeSchema { name: name.into(), all: self.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct FakeSchema {
+    name: String,
+    all: FakeSchemas,
+}
+
+#[async_trait]
+impl SchemaProvider for FakeSchema {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if let Some(table) = self.all.system.table(&self.name, name) {
+            return Ok(Some(table));
+        }
+        // Compared as bytes: the names have been resolved before.
+        let base = name.strip_suffix("$errors").unwrap_or(name);
+        let Ok(table) = self.all.catalog.table(&self.name, base).await else { return Ok(None) };
+        if table.name != base || table.database != self.name {
+            return Ok(None);
+        }
+        let schema = if base == name { storage_schema(&table) } else { error_schema() };
+        let batches = self.all.rows.get(name).cloned().into_iter().collect();
+        Ok(Some(Arc::new(MemTable::try_new(schema, vec![batches])?)))
+    }
+
+    fn table_exist(&self, _name: &str) -> bool {
+        true
+    }
+}
+
+/// A manager that does what the catalog shows, and remembers what it was asked.
+#[derive(Debug)]
+pub(crate) struct FakeControl {
+    catalog: Catalog,
+    pub(crate) asked: Mutex<Vec<&'static str>>,
+}
+
+impl FakeControl {
+    async fn set(&self, pipeline: PipelineId, asked: &'static str, state: PipelineState) -> Result<(), String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        let found = self.catalog.pipeline_by_id(pipeline).await.map_err(|error| error.to_string())?;
+        let set = self.catalog.set_pipeline_state(&found.database, &found.name, state).await;
+        set.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+#[async_trait]
+impl PipelineControl for FakeControl {
+    async fn pause(&self, pipeline: PipelineId) -> Result<(), String> {
+        self.set(pipeline, "pause", PipelineState::Paused).await
+    }
+
+    async fn resume(&self, pipeline: PipelineId) -> Result<(), String> {
+        self.set(pipeline, "resume", PipelineState::Running).await
+    }
+
+    async fn remove(&self, pipeline: PipelineId) -> Result<(), String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push("drop");
+        let found = self.catalog.pipeline_by_id(pipeline).await.map_err(|error| error.to_string())?;
+        self.catalog.drop_pipeline(&found.database, &found.name, false).await.map_err(|error| error.to_string())
+    }
+}
+
+/// A broker that has every topic but `missing`.
+#[derive(Debug)]
+pub(crate) struct FakeProbe;
+
+#[async_trait]
+impl PipelineProbe for FakeProbe {
+    async fn check(&self, source: &KafkaSource) -> Result<(), String> {
+        match source.topic.as_str() {
+            "missing" => Err(format!("topic \"missing\" does not exist at {}: create it", source.brokers)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A process with one task, one worker and one stream.
+#[derive(Debug)]
+pub(crate) struct FakeRuntime;
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn tasks(&self) -> Vec<TaskRow> {
+        vec![TaskRow {
+            pipeline: PipelineId(1),
+            task: TaskIndex(0),
+            worker: "node-a".into(),
+            state: "running".into(),
+            streams: 4,
+            memtable_bytes: 10,
+            memtable_rows: 2,
+            rows_per_second: 1.5,
+            last_error: None,
+            next_retry: None,
+        }]
+    }
+
+    async fn workers(&self) -> Vec<WorkerRow> {
+        vec![WorkerRow {
+            node: "node-a".into(),
+            address: "127.0.0.1:1".into(),
+            state: "live".into(),
+            tasks: 1,
+            memory_bytes: 10,
+            memory_limit_bytes: 20,
+            wal_bytes: 30,
+            heartbeat: Some(1_000_000),
+        }]
+    }
+
+    async fn streams(&self) -> BTreeMap<StreamId, StreamPosition> {
+        let position = StreamPosition { visible: Some(Offset(7)), ..StreamPosition::default() };
+        BTreeMap::from([(StreamId(1), position)])
+    }
+
+    async fn pipelines(&self) -> BTreeMap<PipelineId, PipelineHealth> {
+        let health = PipelineHealth { state: Some("starting".into()), ..PipelineHealth::default() };
+        BTreeMap::from([(PipelineId(1), health)])
+    }
+
+    fn settings(&self) -> Vec<SettingRow> {
+        vec![SettingRow {
+            name: "data_dir".into(),
+            value: "/data".into(),
+            origin: "flag".into(),
+            description: "where everything is kept".into(),
+        }]
+    }
+}
+
+/// A statement front with all of these behind it.
+pub(crate) struct Front {
+    pub(crate) engine: Engine,
+    pub(crate) catalog: Catalog,
+    pub(crate) control: Arc<FakeControl>,
+    pub(crate) queries: Arc<FakeQueries>,
+}
+
+impl Front {
+    pub(crate) async fn new() -> Self {
+        let world = World::system();
+        let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world.clone()).await.unwrap();
+        let control = Arc::new(FakeControl { catalog: catalog.clone(), asked: Mutex::default() });
+        let queries =
+            Arc::new(FakeQueries { catalog: catalog.clone(), rows: Mutex::default(), asked: Mutex::default() });
+        let components = Components {
+            catalog: catalog.clone(),
+            queries: queries.clone(),
+            control: control.clone(),
+            probe: Arc::new(FakeProbe),
+            runtime: Arc::new(FakeRuntime),
+            world,
+        };
+        Self { engine: Engine::new(components, SqlSettings::default()), catalog, control, queries }
+    }
+
+    pub(crate) async fn session(&self, connection_id: u32, database: Option<&str>) -> Client {
+        let login = Login {
+            user: "root".into(),
+            database: database.map(str::to_owned),
+            connection_id,
+            peer: "127.0.0.1:50123".into(),
+            attributes: BTreeMap::new(),
+        };
+        Client { session: self.engine.open(login).await.unwrap() }
+    }
+}
+
+/// A client of one session.
+pub(crate) struct Client {
+    pub(crate) session: Box<dyn SqlSession>,
+}
+
+/// What a statement answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) headings: Vec<String>,
+    /// NULL as `NULL`.
+    pub(crate) rows: Vec<Vec<String>>,
+    pub(crate) warnings: u16,
+}
+
+impl Client {
+    pub(crate) async fn try_ask(&mut self, sql: &str) -> Result<Table, SqlError> {
+        match self.session.execute(sql).await? {
+            Answer::Done { warnings, .. } => Ok(Table { warnings, ..Table::default() }),
+            Answer::Rows { schema, mut stream } => {
+                let headings = schema.fields().iter().map(|field| field.name().clone()).collect();
+                let mut rows = Vec::new();
+                while let Some(batch) = stream.next().await {
+                    let batch = batch?;
+                    rows.extend((0..batch.num_rows()).map(|row| cells(&batch, row)));
+                }
+                Ok(Table { headings, rows, warnings: 0 })
+            }
+        }
+    }
+
+    pub(crate) async fn ask(&mut self, sql: &str) -> Table {
+        self.try_ask(sql).await.unwrap_or_else(|error| panic!("{sql}: {} {}", error.code, error.message))
+    }
+
+    /// The only row.
+    pub(crate) async fn row(&mut self, sql: &str) -> Vec<String> {
+        let mut rows = self.ask(sql).await.rows;
+        assert_eq!(rows.len(), 1, "{sql}: {rows:?}");
+        rows.remove(0)
+    }
+
+    /// The first column.
+    pub(crate) async fn column(&mut self, sql: &str) -> Vec<String> {
+        self.ask(sql).await.rows.into_iter().map(|row| row[0].clone()).collect()
+    }
+
+    pub(crate) async fn fail(&mut self, sql: &str) -> (u16, String) {
+        match self.try_ask(sql).await {
+            Ok(table) => panic!("{sql} was answered: {table:?}"),
+            Err(error) => (error.code, error.message),
+        }
+    }
+}
+
+fn cells(batch: &RecordBatch, row: usize) -> Vec<String> {
+    let cell = |column: &arrow::array::ArrayRef| match arrow::array::Array::is_null(column, row) {
+        true => "NULL".to_owned(),
+        false => array_value_to_string(column, row).unwrap(),
+    };
+    batch.columns().iter().map(cell).collect()
+}

@@ -99,7 +99,7 @@ pub trait PipelineControl: Send + Sync + fmt::Debug {
     /// Starts it again where it stopped, and settles its incidents.
     async fn resume(&self, pipeline: PipelineId) -> Result<(), String>;
     /// Removes it, after all of its visible rows are committed.
-    async fn drop(&self, pipeline: PipelineId) -> Result<(), String>;
+    async fn remove(&self, pipeline: PipelineId) -> Result<(), String>;
 }
 
 /// What is going on in the process (later: in the cluster): what `system.*` shows beside the catalog's records.

@@ -207,9 +207,9 @@ mod tests {
 
     #[test]
     fn streams_are_spread_whole_and_evenly() {
-        let range = |length| OffsetRange::new(Offset(10), Offset(10 + length));
+        let range = |length: u64| OffsetRange::new(Offset(10), Offset(10 + length));
         let ranges: BTreeMap<StreamId, OffsetRange> =
-            [(1, 50), (2, 20), (3, 30), (4, 1)].map(|(stream, length)| (StreamId(stream), range(length))).into();
+            [(1, 50), (2, 20), (3, 30), (4, 1)].map(|(stream, length): (u64, u64)| (StreamId(stream), range(length))).into();
         let scans = spread(&ranges, 2);
         let lengths: Vec<u64> = scans.iter().map(|scan| scan.values().map(|range| range.offsets()).sum()).collect();
         assert_eq!(lengths, vec![51, 50]);

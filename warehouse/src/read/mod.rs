@@ -30,3 +30,5 @@ mod wording;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

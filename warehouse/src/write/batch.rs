@@ -2,20 +2,24 @@
 //!
 //! Its encoding is the WAL's payload: a small JSON head and two Arrow IPC streams. Owns that format; knows nothing of segments.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::array::{Array, ArrayData, AsArray, RecordBatch};
+use arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::{BufMut, Bytes, BytesMut};
-use catalog::{Fence, Gap, Ledger, OffsetRange, StreamId};
+use catalog::{Fence, Gap, GapKind, Ledger, OffsetRange, StreamId};
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{OFFSET_COLUMN, error_schema};
 
 /// The encoding's version: the first byte of a payload.
 const FORMAT: u8 = 1;
+/// What a batch and each of its columns take beside their values: of small batches that is the larger part (I8).
+const BATCH_BYTES: u64 = 512;
+const COLUMN_BYTES: u64 = 256;
 
 /// Rows, error rows and gaps of `range`.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,10 +89,51 @@ impl Batch {
         Self { stream, range, rows, errors: errors.filter(|errors| errors.num_rows() > 0), ledger, gaps }
     }
 
-    /// Bytes of memory that it holds.
+    /// Bytes of memory that it holds. An allocation that several columns share is counted once: a batch read back from the
+    /// log is one allocation, and every column of it a view into that.
     pub fn bytes(&self) -> u64 {
-        let errors = self.errors.as_ref().map_or(0, RecordBatch::get_array_memory_size);
-        (self.rows.get_array_memory_size() + errors) as u64
+        let columns = || self.rows.columns().iter().chain(self.errors.iter().flat_map(RecordBatch::columns));
+        let mut allocations = BTreeMap::new();
+        columns().for_each(|column| note_allocations(&column.to_data(), &mut allocations));
+        BATCH_BYTES + columns().count() as u64 * COLUMN_BYTES + allocations.values().sum::<u64>()
+    }
+
+    /// The part of the batch that settles `range`. Pieces that together make up a batch account for each of its offsets
+    /// exactly once (I1): which of the offsets without a row were filtered and which skipped is not known one by one, so the
+    /// first of them count as filtered, as many as there are.
+    ///
+    /// # Panics
+    /// If `range` is not within the batch's own.
+    pub fn slice(&self, range: OffsetRange) -> Self {
+        let inside = self.range.start <= range.start && range.end <= self.range.end;
+        assert!(inside, "{range} is cut out of a batch of stream {} {}", self.stream, self.range);
+        if range == self.range {
+            return self.clone();
+        }
+        let gaps: Vec<Gap> = self.gaps.iter().filter_map(|gap| clipped(gap, range)).collect();
+        let lost = |kind| gaps.iter().filter(|gap| gap.kind == kind).map(|gap| gap.range.offsets()).sum();
+        let rows = slice_offsets(&self.rows, range);
+        let errors = self.errors.as_ref().map(|errors| slice_offsets(errors, range));
+        let before = self.silent_offsets(OffsetRange::new(self.range.start, range.start));
+        let silent = self.silent_offsets(range);
+        let filtered = self.ledger.filtered.saturating_sub(before).min(silent);
+        let ledger = Ledger {
+            rows: rows.num_rows() as u64,
+            errors: errors.as_ref().map_or(0, RecordBatch::num_rows) as u64,
+            filtered,
+            skipped: silent - filtered,
+            expired: lost(GapKind::Expired),
+            truncated: lost(GapKind::Truncated),
+        };
+        Self::new(self.stream, range, rows, errors, ledger, gaps)
+    }
+
+    /// How many offsets of `range` have neither a row, nor an error row, nor a named gap.
+    fn silent_offsets(&self, range: OffsetRange) -> u64 {
+        let rows = slice_offsets(&self.rows, range).num_rows();
+        let errors = self.errors.as_ref().map_or(0, |errors| slice_offsets(errors, range).num_rows());
+        let lost: u64 = self.gaps.iter().filter_map(|gap| clipped(gap, range)).map(|gap| gap.range.offsets()).sum();
+        range.offsets() - (rows + errors) as u64 - lost
     }
 
     /// The WAL payload.
@@ -131,18 +176,21 @@ impl Batch {
     pub fn decode(payload: &[u8], schema: &SchemaRef) -> Result<Self, BatchError> {
         let (head, body) = split(payload)?;
         let malformed = |what: &str| BatchError::Malformed(what.to_owned());
-        let rows = body.get(..head.rows_bytes).ok_or_else(|| malformed("its rows are cut"))?;
-        let errors = body
-            .get(head.rows_bytes..head.rows_bytes + head.errors_bytes)
-            .ok_or_else(|| malformed("its error rows are cut"))?;
+        let (rows, rest) = body.split_at_checked(head.rows_bytes).ok_or_else(|| malformed("its rows are cut"))?;
+        let errors = rest.get(..head.errors_bytes).ok_or_else(|| malformed("its error rows are cut"))?;
         let rows = decode_ipc(rows, schema)?;
         let errors = if errors.is_empty() { None } else { Some(decode_ipc(errors, &error_schema())?) };
         let error_rows = errors.as_ref().map_or(0, RecordBatch::num_rows) as u64;
-        if head.ledger.offsets() != head.range.offsets()
+        let OffsetRange { start, end } = head.range;
+        if start > end
+            || accounted(&head.ledger) != u128::from(end.0 - start.0)
             || head.ledger.rows != rows.num_rows() as u64
             || head.ledger.errors != error_rows
         {
             return Err(malformed("its ledger does not fit its rows"));
+        }
+        if ![Some(&rows), errors.as_ref()].into_iter().flatten().all(|batch| rise_within(batch, head.range)) {
+            return Err(malformed("its offsets do not rise within its range"));
         }
         Ok(Self::new(head.stream, head.range, rows, errors, head.ledger, head.gaps))
     }
@@ -160,6 +208,32 @@ pub fn slice_offsets(batch: &RecordBatch, range: OffsetRange) -> RecordBatch {
     batch.slice(from, to - from)
 }
 
+fn note_allocations(data: &ArrayData, seen: &mut BTreeMap<usize, u64>) {
+    for buffer in data.buffers().iter().chain(data.nulls().map(|nulls| nulls.buffer())) {
+        seen.insert(buffer.data_ptr().as_ptr() as usize, buffer.capacity() as u64);
+    }
+    data.child_data().iter().for_each(|child| note_allocations(child, seen));
+}
+
+/// What of a gap lies in `range`.
+fn clipped(gap: &Gap, range: OffsetRange) -> Option<Gap> {
+    let (start, end) = (gap.range.start.max(range.start), gap.range.end.min(range.end));
+    (start < end).then(|| Gap { kind: gap.kind, range: OffsetRange::new(start, end) })
+}
+
+/// [`Ledger::offsets`], for numbers that nobody has vouched for.
+fn accounted(ledger: &Ledger) -> u128 {
+    let Ledger { rows, errors, filtered, skipped, expired, truncated } = *ledger;
+    [rows, errors, filtered, skipped, expired, truncated].into_iter().map(u128::from).sum()
+}
+
+fn rise_within(batch: &RecordBatch, range: OffsetRange) -> bool {
+    let column = batch.column_by_name(OFFSET_COLUMN).expect("every batch carries _offset");
+    let offsets = column.as_primitive::<Int64Type>().values();
+    let inside = |offset: &i64| u64::try_from(*offset).is_ok_and(|offset| range.contains(catalog::Offset(offset)));
+    offsets.is_sorted_by(|a, b| a < b) && offsets.first().is_none_or(inside) && offsets.last().is_none_or(inside)
+}
+
 fn split(payload: &[u8]) -> Result<(Head, &[u8]), BatchError> {
     let malformed = || BatchError::Malformed("its head is cut".to_owned());
     let (format, rest) = payload.split_first().ok_or_else(malformed)?;
@@ -172,10 +246,14 @@ fn split(payload: &[u8]) -> Result<(Head, &[u8]), BatchError> {
     Ok((head, body))
 }
 
+/// Without the fields' metadata: who reads it back knows the table, and it would be repeated in every record of the log.
 fn encode_ipc(batch: &RecordBatch) -> Vec<u8> {
-    let mut writer = StreamWriter::try_new(Vec::with_capacity(batch.get_array_memory_size()), &batch.schema())
-        .expect("writing to memory");
-    writer.write(batch).expect("writing to memory");
+    let bare = |field: &Arc<Field>| field.as_ref().clone().with_metadata(Default::default());
+    let schema = Arc::new(Schema::new(batch.schema().fields().iter().map(bare).collect::<Vec<_>>()));
+    let bare = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).expect("only metadata was taken away");
+    let mut writer =
+        StreamWriter::try_new(Vec::with_capacity(batch.get_array_memory_size()), &schema).expect("writing to memory");
+    writer.write(&bare).expect("writing to memory");
     writer.into_inner().expect("writing to memory")
 }
 

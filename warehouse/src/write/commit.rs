@@ -10,23 +10,30 @@
 //! Owns the retries of one flush; the rules of the transaction are the catalog's.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{
-    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Conflict, Fenced, Ledger, Pipeline, StreamAdvance,
-    StreamId, Table, Version, WriterId, commit_settled,
+    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fenced, Ledger, Part, Pipeline,
+    StreamAdvance, StreamId, Table, Version, WriterId, commit_settled,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 use vfs::World;
 use wal::Wal;
 
 use super::failpoint::crash_point;
-use super::flush::{FlushError, Flusher};
+use super::flush::{FlushError, Flusher, PartPlan};
+use super::memory::MemoryBudget;
 use super::memtable::{Frozen, FrozenStream, Memtable, RETIRE_AFTER};
 
 /// The first wait after a store refused, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A commit that takes longer is reported as trouble; it goes on.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
+/// Parts that are encoded and uploaded at a time: each is in memory while it is.
+const UPLOADS: usize = 4;
 
 /// Flushes and commits the memtable of one task.
 #[derive(Debug)]
@@ -45,10 +52,21 @@ pub struct Committer {
     pub memtable: Arc<Memtable>,
     /// What needs them no longer afterwards.
     pub wal: Wal,
+    /// Charged with what a flush itself needs.
+    pub budget: Arc<MemoryBudget>,
     /// Time and randomness.
     pub world: World,
     /// What the commit waits for at the moment, for reports; `None` when it waits for nothing.
     pub trouble: watch::Sender<Option<String>>,
+}
+
+/// A stream that is no longer this task's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The epoch under which it was held. It may be held anew by now, under a newer one that is not lost.
+    pub epoch: Epoch,
+    /// Why.
+    pub cause: String,
 }
 
 /// How a flush ended.
@@ -56,8 +74,8 @@ pub struct Committer {
 pub struct Committed {
     /// The last version that it made.
     pub version: Option<Version>,
-    /// Streams that are no longer this task's, with the reason. Their rows are dropped.
-    pub lost: BTreeMap<StreamId, String>,
+    /// Streams that are no longer this task's. Their rows are dropped.
+    pub lost: BTreeMap<StreamId, Lost>,
     /// Why the whole task has to end: the table or pipeline is not what it knew.
     pub ended: Option<String>,
 }
@@ -79,21 +97,17 @@ impl Committer {
 
     /// One flush and one commit of a prefix of `rest`. Returns what was committed; streams that were lost leave `rest`.
     async fn commit_once(&self, rest: &mut Frozen, done: &mut Committed) -> Option<Frozen> {
-        let mut piece = rest.clone();
-        let parts = loop {
-            match self.flush(&piece).await {
-                Ok(parts) => break parts,
-                Err(FlushError::TooManyParts { .. }) if halve(&mut piece) => {}
-                Err(error) => {
-                    done.ended = Some(error.to_string());
-                    return None;
-                }
+        let (piece, parts) = match self.flush(rest).await {
+            Ok(flushed) => flushed,
+            Err(error) => {
+                done.ended = Some(error.to_string());
+                return None;
             }
         };
         let request = self.request(&piece, parts);
         crash_point("commit.before");
         let began = self.world.clock.now();
-        let outcome = commit_settled(&*self.catalog, &self.world, &request).await;
+        let outcome = self.settle(&request).await;
         metrics::histogram!("millrace_commit_seconds").record(self.world.clock.now().since(began).as_secs_f64());
         crash_point("commit.after");
         match outcome {
@@ -117,17 +131,41 @@ impl Committer {
         }
     }
 
-    /// Flushes, trying again for as long as a store is away: the rows stay in memory and in the WAL, and intake stops at
-    /// their limits.
-    async fn flush(&self, piece: &Frozen) -> Result<Vec<catalog::Part>, FlushError> {
+    /// The longest prefix of `rest` whose parts fit into one commit, and these parts, durable. Waits for as long as a store is
+    /// away: the rows stay in memory and in the WAL, and intake stops at their limits.
+    async fn flush(&self, rest: &Frozen) -> Result<(Frozen, Vec<Part>), FlushError> {
+        let mut piece = rest.clone();
+        let plans = loop {
+            match self.flusher.plan(&piece).await {
+                Err(FlushError::TooManyParts { .. }) if halve(&mut piece) => {}
+                plans => break plans?,
+            }
+        };
+        let _working = self.budget.charge(plans.iter().map(PartPlan::bytes).sum());
+        self.patiently(async || self.flusher.stage(&plans).await).await?;
+        let parts = stream::iter(plans).map(|plan| self.write(plan)).buffered(UPLOADS).try_collect().await?;
+        Ok((piece, parts))
+    }
+
+    /// One part, under one name however often the store refuses it: else a store that refuses now and then would never take
+    /// all parts of a large flush.
+    async fn write(&self, plan: PartPlan) -> Result<Part, FlushError> {
+        let encoded = self.flusher.encode(plan).await?;
+        let _working = self.budget.charge(encoded.part.bytes);
+        self.patiently(async || self.flusher.upload(&encoded).await).await?;
+        Ok(encoded.part)
+    }
+
+    /// Tries until a store that is away is there again.
+    async fn patiently(&self, attempt: impl AsyncFn() -> Result<(), FlushError>) -> Result<(), FlushError> {
         let (mut wait, longest) = RETRY;
         loop {
-            let error = match self.flusher.flush(piece).await {
-                Err(error @ FlushError::Upload { .. }) => error,
-                Err(FlushError::Catalog(
-                    error @ (CatalogError::Unavailable { .. } | CatalogError::MaybeCommitted { .. }),
-                )) => FlushError::Catalog(error),
-                outcome => return outcome,
+            let error = match attempt().await {
+                Err(error) if error.passes() => error,
+                outcome => {
+                    self.trouble.send_replace(None);
+                    return outcome;
+                }
             };
             tracing::warn!(pipeline = self.pipeline.name, %error, "flush failed, trying again");
             self.trouble.send_replace(Some(error.to_string()));
@@ -136,13 +174,29 @@ impl Committer {
         }
     }
 
-    fn request(&self, piece: &Frozen, parts: Vec<catalog::Part>) -> CommitRequest {
-        let advance = |(stream, taken): (&StreamId, &FrozenStream)| StreamAdvance {
-            stream: *stream,
-            epoch: taken.epoch,
-            range: taken.range,
-            ledger: taken.batches.iter().fold(Ledger::default(), |sum, held| sum.plus(held.batch.ledger)),
-            gaps: taken.batches.iter().flat_map(|held| held.batch.gaps.clone()).collect(),
+    /// Sends the commit until its end is known, and says so if that takes long.
+    async fn settle(&self, request: &CommitRequest) -> Result<CommitOutcome, CatalogError> {
+        let mut settling = pin!(commit_settled(&*self.catalog, &self.world, request));
+        tokio::select! {
+            biased;
+            outcome = &mut settling => return outcome,
+            () = self.world.clock.sleep(COMMIT_PATIENCE) => {}
+        }
+        let seconds = COMMIT_PATIENCE.as_secs();
+        self.trouble.send_replace(Some(format!(
+            "the catalog has not answered a commit within {seconds} s; the same commit is sent until it does: check the catalog's store"
+        )));
+        settling.await
+    }
+
+    fn request(&self, piece: &Frozen, parts: Vec<Part>) -> CommitRequest {
+        let advance = |(stream, taken): (&StreamId, &FrozenStream)| {
+            let (mut ledger, mut gaps) = (Ledger::default(), Vec::new());
+            for batch in taken.pieces() {
+                ledger = ledger.plus(batch.ledger);
+                gaps.extend(batch.gaps);
+            }
+            StreamAdvance { stream: *stream, epoch: taken.epoch, range: taken.range, ledger, gaps }
         };
         CommitRequest {
             token: CommitToken(self.world.random.next_u128()),
@@ -193,9 +247,9 @@ impl Committer {
     }
 
     fn lose(&self, stream: StreamId, cause: String, rest: &mut Frozen, done: &mut Committed) {
-        self.memtable.close(stream);
-        rest.streams.remove(&stream);
-        done.lost.insert(stream, cause);
+        let Some(FrozenStream { epoch, .. }) = rest.streams.remove(&stream) else { return };
+        self.memtable.close(stream, epoch);
+        done.lost.insert(stream, Lost { epoch, cause });
     }
 }
 
@@ -204,18 +258,19 @@ fn advance(rest: &mut Frozen, taken: &Frozen) {
     for (stream, piece) in &taken.streams {
         let Some(left) = rest.streams.get_mut(stream) else { continue };
         left.range.start = piece.range.end;
-        left.batches.drain(..piece.batches.len());
+        left.batches.retain(|held| held.batch.range.end > left.range.start);
         if left.range.is_empty() {
             rest.streams.remove(stream);
         }
     }
 }
 
-/// Keeps the first half of the batches, as a prefix of each stream. False if there is only one.
+/// Keeps about half, as a prefix of each stream: half of the batches, or of the one batch that there is. False if that is one
+/// offset.
 fn halve(piece: &mut Frozen) -> bool {
     let total: usize = piece.streams.values().map(|stream| stream.batches.len()).sum();
     if total <= 1 {
-        return false;
+        return halve_batch(piece);
     }
     let mut room = total / 2;
     piece.streams.retain(|_, stream| {
@@ -223,9 +278,15 @@ fn halve(piece: &mut Frozen) -> bool {
         room -= kept;
         stream.batches.truncate(kept);
         if let Some(last) = stream.batches.last() {
-            stream.range.end = last.batch.range.end;
+            stream.range.end = stream.range.end.min(last.batch.range.end);
         }
         kept > 0
     });
+    true
+}
+
+fn halve_batch(piece: &mut Frozen) -> bool {
+    let Some(stream) = piece.streams.values_mut().find(|stream| stream.range.offsets() > 1) else { return false };
+    stream.range.end.0 = stream.range.start.0 + stream.range.offsets() / 2;
     true
 }

@@ -55,6 +55,10 @@ impl StreamRows {
         );
     }
 
+    fn cursors(&self) -> Cursors {
+        Cursors { epoch: self.epoch, committed: self.committed, logged: self.logged }
+    }
+
     fn between(&self, range: OffsetRange) -> impl Iterator<Item = &Arc<Held>> {
         self.batches.iter().filter(move |held| held.batch.range.start < range.end && held.batch.range.end > range.start)
     }
@@ -85,8 +89,18 @@ pub struct FrozenStream {
     pub epoch: Epoch,
     /// From its committed offset to its frozen one.
     pub range: OffsetRange,
-    /// Its batches, contiguous over `range`.
+    /// Its batches, contiguous; they cover `range`, and the first and the last may reach beyond it.
     pub batches: Vec<Arc<Held>>,
+}
+
+impl FrozenStream {
+    /// Exactly what lies in `range`, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Batch> + '_ {
+        self.batches.iter().map(|held| {
+            let whole = held.batch.range;
+            held.batch.slice(OffsetRange::new(whole.start.max(self.range.start), whole.end.min(self.range.end)))
+        })
+    }
 }
 
 /// How a reader's request for `[committed, …)` of a stream ends.
@@ -144,9 +158,13 @@ impl Memtable {
         inner.streams.insert(stream, rows);
     }
 
-    /// Drops all rows of `stream`: it is fenced, or closed. Pins keep theirs.
-    pub fn close(&self, stream: StreamId) {
-        self.lock().drop_stream(stream);
+    /// Drops all rows of `stream` if it is held under `epoch`: it is fenced, or let go. Under a newer one it is another
+    /// grant's, and stays. Pins keep their rows.
+    pub fn close(&self, stream: StreamId, epoch: Epoch) {
+        let mut inner = self.lock();
+        if inner.streams.get(&stream).is_some_and(|rows| rows.epoch == epoch) {
+            inner.drop_stream(stream);
+        }
     }
 
     /// Publishes a logged batch to readers. A batch of a stream, or of an epoch, that is no longer held is dropped: its
@@ -178,7 +196,7 @@ impl Memtable {
     /// Freezes all that is logged. `None` if nothing is.
     ///
     /// # Panics
-    /// If an earlier freeze was neither committed nor thawed: commits of one task are in order.
+    /// If an earlier freeze was not committed: commits of one task are in order.
     pub fn freeze(&self) -> Option<Frozen> {
         let mut inner = self.lock();
         inner.mutable_bytes = 0;
@@ -206,27 +224,15 @@ impl Memtable {
             assert_eq!(rows.committed, taken.range.start, "I3: stream {stream} was committed out of order");
             rows.committed = taken.range.end;
             rows.check();
-            if let Some(last) = taken.batches.last() {
-                released.push((*stream, last.position));
+            // A batch of which only the beginning was committed is still needed.
+            let committed = taken.batches.iter().filter(|held| held.batch.range.end <= taken.range.end);
+            // Adopted batches may stand where the process before has logged them, and later ones behind.
+            if let Some(last) = committed.map(|held| held.position).max() {
+                released.push((*stream, last));
             }
             inner.retiring.push_back((retire_at, *stream, taken.range.end));
         }
         released
-    }
-
-    /// Takes back a freeze whose commit did not happen, so that the next freeze takes the rows again.
-    pub fn thaw(&self, now: Moment) {
-        let mut inner = self.lock();
-        let mut bytes = 0;
-        for rows in inner.streams.values_mut() {
-            let again = OffsetRange::new(rows.committed, rows.frozen);
-            bytes += rows.between(again).map(|held| held.charge.bytes()).sum::<u64>();
-            rows.frozen = rows.committed;
-        }
-        inner.mutable_bytes += bytes;
-        if bytes > 0 {
-            inner.mutable_since.get_or_insert(now);
-        }
     }
 
     /// Drops committed rows whose time has come, or all of them if `pressed`: a reader that still needs them plans again.
@@ -247,11 +253,6 @@ impl Memtable {
         }
     }
 
-    /// When the next rows may be retired.
-    pub fn next_retirement(&self) -> Option<Moment> {
-        self.lock().retiring.front().map(|(due, _, _)| *due)
-    }
-
     /// The rows of `stream` from `committed` on, if it is held under `epoch` and reaches back so far.
     pub fn pin(&self, stream: StreamId, epoch: Epoch, committed: Offset) -> Pinned {
         let inner = self.lock();
@@ -267,8 +268,12 @@ impl Memtable {
 
     /// The cursors of every stream held.
     pub fn cursors(&self) -> BTreeMap<StreamId, Cursors> {
-        let of = |rows: &StreamRows| Cursors { epoch: rows.epoch, committed: rows.committed, logged: rows.logged };
-        self.lock().streams.iter().map(|(stream, rows)| (*stream, of(rows))).collect()
+        self.lock().streams.iter().map(|(stream, rows)| (*stream, rows.cursors())).collect()
+    }
+
+    /// The cursors of one stream, if it is held.
+    pub fn cursors_of(&self, stream: StreamId) -> Option<Cursors> {
+        self.lock().streams.get(&stream).map(StreamRows::cursors)
     }
 }
 

@@ -62,7 +62,7 @@ impl Ddl<'_> {
 
     pub(super) async fn drop_pipeline(&mut self, name: &Name, if_exists: bool) -> Result<(), SqlError> {
         match self.pipeline(name).await {
-            Ok(pipeline) => self.control.drop(pipeline.id).await.map_err(SqlError::other),
+            Ok(pipeline) => self.control.remove(pipeline.id).await.map_err(SqlError::other),
             Err(error) if error.code == NO_SUCH_PIPELINE && if_exists => {
                 self.diagnostics.note(NOTE_UNKNOWN_TABLE, error.message);
                 Ok(())
@@ -142,7 +142,7 @@ fn check_select(
         fence: Fence(0),
         created: 0,
     };
-    match PipelineDecoder::new(table, &Arc::new(candidate)) {
+    match PipelineDecoder::new(Arc::clone(table), Arc::new(candidate)) {
         Ok(_) => Ok(()),
         Err(invalid) => Err(SqlError::other(invalid.message)),
     }

@@ -23,19 +23,24 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use vfs::{World, compute};
 
 use super::failpoint::crash_point;
-use super::memtable::Frozen;
+use super::memtable::{Frozen, FrozenStream};
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema, storage_schema};
 
 pub use partition::partition_value;
 
 /// A commit lists each of its parts: one with more would pass the catalog's transaction limit of 10 MB.
 pub const PARTS_PER_COMMIT_MAX: usize = 4_000;
+/// Bytes of the records of one commit's parts, by an estimate that is rather too high.
+const PART_RECORDS_BYTES_MAX: usize = 8_000_000;
+/// A part's record without its texts and streams, and each stream in it.
+const PART_RECORD_BYTES: usize = 1_000;
+const PART_STREAM_BYTES: usize = 100;
 
 /// Why a flush did not end with parts.
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
     /// One commit cannot hold so many parts: flush fewer batches at a time.
-    #[error("{parts} partitions in one flush, at most {PARTS_PER_COMMIT_MAX} fit into one commit")]
+    #[error("{parts} parts in one flush are more than fit into one commit")]
     TooManyParts {
         /// How many there would be.
         parts: usize,
@@ -62,6 +67,19 @@ pub enum FlushError {
     },
 }
 
+impl FlushError {
+    /// Whether it passes by itself: a store is away.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Upload { .. } => true,
+            Self::Catalog(error) => {
+                matches!(error, CatalogError::Unavailable { .. } | CatalogError::MaybeCommitted { .. })
+            }
+            Self::TooManyParts { .. } | Self::Encode { .. } => false,
+        }
+    }
+}
+
 /// Writes the parts of one task.
 #[derive(Debug)]
 pub struct Flusher {
@@ -78,7 +96,7 @@ pub struct Flusher {
 }
 
 /// The rows of one part, in the order in which they will be written.
-struct PartPlan {
+pub(super) struct PartPlan {
     id: PartId,
     kind: PartKind,
     partition: Vec<Scalar>,
@@ -87,9 +105,16 @@ struct PartPlan {
     order: Vec<(usize, usize)>,
 }
 
+impl PartPlan {
+    /// Bytes of memory that the plan takes beside the rows themselves.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.order.len() * size_of::<(usize, usize)>()) as u64
+    }
+}
+
 /// An encoded part, not yet uploaded.
-struct EncodedPart {
-    part: Part,
+pub(super) struct EncodedPart {
+    pub(super) part: Part,
     bytes: Bytes,
 }
 
@@ -100,28 +125,26 @@ impl Flusher {
     /// See [`FlushError`]; none of them made anything visible, and the flush may be tried again from the start.
     pub async fn flush(&self, frozen: &Frozen) -> Result<Vec<Part>, FlushError> {
         let plans = self.plan(frozen).await?;
-        crash_point("flush.before_stage");
-        let intents: Vec<UploadIntent> = plans.iter().map(|plan| self.intent(plan)).collect();
-        if !intents.is_empty() {
-            self.catalog.stage(&intents).await?;
-        }
-        crash_point("flush.after_stage");
+        self.stage(&plans).await?;
         let mut parts = Vec::with_capacity(plans.len());
         for plan in plans {
-            parts.push(self.write(plan).await?);
+            let encoded = self.encode(plan).await?;
+            self.upload(&encoded).await?;
+            parts.push(encoded.part);
         }
         Ok(parts)
     }
 
-    async fn plan(&self, frozen: &Frozen) -> Result<Vec<PartPlan>, FlushError> {
-        let rows = collect(frozen, PartKind::Rows);
-        let errors = collect(frozen, PartKind::Errors);
-        let table = Arc::clone(&self.table);
-        let random = Arc::clone(&self.world.random);
-        let plans = compute(&*self.world.compute, move || {
+    /// The first step: which rows go into which part, and in which order.
+    pub(super) async fn plan(&self, frozen: &Frozen) -> Result<Vec<PartPlan>, FlushError> {
+        let (rows, errors) = (collect(frozen, PartKind::Rows), collect(frozen, PartKind::Errors));
+        let (table, random, streams) = (Arc::clone(&self.table), Arc::clone(&self.world.random), frozen.streams.len());
+        compute(&*self.world.compute, move || {
+            let partitions = partition::split(&table, &rows);
+            check_fits(&partitions, streams)?;
             let mut plans = Vec::new();
             let schema = storage_schema(&table);
-            for (partition, rows_of) in partition::split(&table, &rows) {
+            for (partition, rows_of) in partitions {
                 let order = sort::sorted(&sort_columns(&table), &rows, rows_of);
                 let (schema, batches) = (Arc::clone(&schema), Arc::clone(&rows));
                 plans.push(PartPlan { id: PartId(random.next_u128()), kind: PartKind::Rows, partition, schema, batches, order });
@@ -132,13 +155,20 @@ impl Flusher {
                 let (id, schema) = (PartId(random.next_u128()), error_schema());
                 plans.push(PartPlan { id, kind: PartKind::Errors, partition: Vec::new(), schema, batches: errors, order });
             }
-            plans
+            Ok(plans)
         })
-        .await;
-        if plans.len() > PARTS_PER_COMMIT_MAX {
-            return Err(FlushError::TooManyParts { parts: plans.len() });
+        .await
+    }
+
+    /// The second step: the intents, so that whatever is uploaded is known to the sweeper.
+    pub(super) async fn stage(&self, plans: &[PartPlan]) -> Result<(), FlushError> {
+        crash_point("flush.before_stage");
+        let intents: Vec<UploadIntent> = plans.iter().map(|plan| self.intent(plan)).collect();
+        if !intents.is_empty() {
+            self.catalog.stage(&intents).await?;
         }
-        Ok(plans)
+        crash_point("flush.after_stage");
+        Ok(())
     }
 
     fn intent(&self, plan: &PartPlan) -> UploadIntent {
@@ -147,23 +177,41 @@ impl Flusher {
         UploadIntent { part, table, path, writer: self.writer, created: self.world.clock.wall().0 }
     }
 
-    async fn write(&self, plan: PartPlan) -> Result<Part, FlushError> {
+    /// The third step: a part's object, in memory.
+    pub(super) async fn encode(&self, plan: PartPlan) -> Result<EncodedPart, FlushError> {
         let table = Arc::clone(&self.table);
         let rows = plan.order.len();
         let encoded = compute(&*self.world.compute, move || encode_part(&table, plan)).await;
-        let EncodedPart { part, bytes } =
-            encoded.map_err(|error| FlushError::Encode { rows, cause: error.to_string() })?;
+        encoded.map_err(|error| FlushError::Encode { rows, cause: error.to_string() })
+    }
+
+    /// The fourth step. Tried again, it writes the same bytes under the same name.
+    pub(super) async fn upload(&self, encoded: &EncodedPart) -> Result<(), FlushError> {
+        let EncodedPart { part, bytes } = encoded;
         crash_point("flush.before_upload");
-        let path = Path::from(part.path.as_str());
-        self.objects
-            .put(&path, bytes.into())
-            .await
-            .map_err(|source| FlushError::Upload { path: part.path.clone(), source })?;
+        let uploaded = self.objects.put(&Path::from(part.path.as_str()), bytes.clone().into()).await;
+        uploaded.map_err(|source| FlushError::Upload { path: part.path.clone(), source })?;
         crash_point("flush.after_upload");
         metrics::counter!("millrace_parts_written_total").increment(1);
         metrics::counter!("millrace_parts_written_bytes_total").increment(part.bytes);
-        Ok(part)
+        Ok(())
     }
+}
+
+/// Whether one commit can hold parts of these rows, of so many streams. Judged before anything is sorted.
+fn check_fits(partitions: &[(Vec<Scalar>, Vec<partition::RowAt>)], streams: usize) -> Result<(), FlushError> {
+    let text = |value: &Scalar| if let Scalar::Text(text) = value { 2 * text.len() } else { 0 };
+    let record = |(values, rows): &(Vec<Scalar>, Vec<partition::RowAt>)| {
+        let streams = streams.min(rows.len()) * PART_STREAM_BYTES;
+        PART_RECORD_BYTES + streams + values.iter().map(text).sum::<usize>()
+    };
+    // One part more, of error rows.
+    let parts = partitions.len() + 1;
+    let bytes = partitions.iter().map(record).sum::<usize>() + PART_RECORD_BYTES + streams * PART_STREAM_BYTES;
+    if partitions.len() > 1 && (parts > PARTS_PER_COMMIT_MAX || bytes > PART_RECORDS_BYTES_MAX) {
+        return Err(FlushError::TooManyParts { parts });
+    }
+    Ok(())
 }
 
 /// The object's name: a hash prefix first, so that a store spreads the load; then only ids, never user text. A part id is
@@ -178,10 +226,9 @@ fn sort_columns(table: &Table) -> Vec<&str> {
 }
 
 fn collect(frozen: &Frozen, kind: PartKind) -> Arc<Vec<RecordBatch>> {
-    let held = frozen.streams.values().flat_map(|stream| &stream.batches);
-    let batches = held.filter_map(|held| match kind {
-        PartKind::Rows => Some(held.batch.rows.clone()),
-        PartKind::Errors => held.batch.errors.clone(),
+    let batches = frozen.streams.values().flat_map(FrozenStream::pieces).filter_map(|batch| match kind {
+        PartKind::Rows => Some(batch.rows),
+        PartKind::Errors => batch.errors,
     });
     Arc::new(batches.filter(|batch| batch.num_rows() > 0).collect())
 }

@@ -1,0 +1,23 @@
+//! The main job, shown on the real binary against brokers and clients: what a user can do, and what a user must never see.
+//!
+//! | module | shows |
+//! |---|---|
+//! | `flights`, `demo` | the main job on real data |
+//! | `moving` | a query counts right while data moves (I1, I3, I5) |
+//! | `kafka` | what only a real Kafka does |
+//! | `bad_input` | each kind of bad input, and the message that names place, cause and next step |
+//! | `clients`, `command_line`, `http` | the doors |
+//! | `golden` | SQL, by `tests/sql/*.slt` |
+
+#![allow(clippy::disallowed_methods, missing_docs)]
+
+mod bad_input;
+mod clients;
+mod command_line;
+mod demo;
+mod flights;
+mod golden;
+mod http;
+mod kafka;
+mod moving;
+mod stage;

@@ -1,0 +1,76 @@
+//! Statements and queries that ask for too much are errors, never the end of the process (I8).
+
+use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement, Value};
+
+use super::super::engine::ReadSettings;
+use super::super::errors::ReadError;
+use super::super::runtime::QueryLimits;
+use super::super::testing::{Shop, rows_among};
+
+#[tokio::test]
+async fn a_chain_of_20_000_operators_is_an_error() {
+    let shop = Shop::open().await;
+    for operator in ["OR", "AND", "+"] {
+        let chain = vec!["id = 1"; 20_000].join(&format!(" {operator} "));
+        let error = shop.rows_of(&format!("SELECT 1 FROM flights WHERE {chain}")).await.unwrap_err();
+        assert!(matches!(error, ReadError::Invalid { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_parentheses_are_an_error() {
+    let shop = Shop::open().await;
+    let mut query = shop.query("SELECT 1");
+    let Statement::Query(inner) = &mut *query.statement else { panic!("a query") };
+    let SetExpr::Select(select) = &mut *inner.body else { panic!("a select") };
+    let SelectItem::UnnamedExpr(expression) = &mut select.projection[0] else { panic!("an expression") };
+    for _ in 0..10_000 {
+        let inside = std::mem::replace(expression, Expr::value(Value::Null));
+        *expression = Expr::Nested(Box::new(inside));
+    }
+    let error = shop.engine.query(query).await.err().unwrap();
+    assert!(matches!(error, ReadError::Invalid { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_longest_chains_that_are_let_through_are_answered_on_a_small_stack() {
+    let shop = Shop::open().await;
+    shop.publish(1, 50);
+    shop.commit_all().await;
+    for (operator, rows) in [("OR", 1), ("AND", 0)] {
+        let chain: Vec<String> = (0..1_000).map(|at| format!("id = {}", 1_000_000 + at * 60)).collect();
+        let chain = chain.join(&format!(" {operator} "));
+        assert_eq!(shop.answer(&format!("SELECT id FROM flights WHERE {chain}")).await.len(), rows, "{operator}");
+        let chain: Vec<String> = (0..1_000).map(|at| format!("fare <> {at}.25 {operator} origin <> 'a{at}'")).collect();
+        shop.answer(&format!("SELECT id FROM flights WHERE {}", chain[..500].join(&format!(" {operator} ")))).await;
+    }
+    let sum = vec!["fare"; 1_000].join(" + ");
+    assert_eq!(shop.answer(&format!("SELECT {sum} FROM flights WHERE id = 1000002")).await, ["1000.0"]);
+    let union = vec!["SELECT 1"; 250].join(" UNION ALL ");
+    assert_eq!(shop.answer(&union).await.len(), 250);
+}
+
+#[tokio::test]
+async fn a_query_beyond_the_memory_limit_is_an_error_that_says_so() {
+    let limits = QueryLimits { memory_bytes: 64 << 10, spill_directory: None, spill_bytes: 0 };
+    let shop = Shop::open_with(ReadSettings { limits, ..ReadSettings::default() }).await;
+    shop.publish(1, 20_000);
+    let sql = "SELECT count(*) FROM (SELECT id, max(origin) FROM flights GROUP BY id) s";
+    let error = shop.rows_of(sql).await.unwrap_err();
+    assert!(matches!(error, ReadError::Resources { .. }), "{error:?}");
+    assert!(error.to_string().contains("needs more memory"), "{error}");
+    assert_eq!(shop.workers.pins_held(), 0);
+}
+
+#[tokio::test]
+async fn a_query_beyond_the_memory_limit_spills_where_it_may() {
+    let directory = std::env::temp_dir().join(format!("millrace-read-spill-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let limits = QueryLimits { memory_bytes: 4 << 20, spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
+    let shop = Shop::open_with(ReadSettings { limits, partitions: 2, ..ReadSettings::default() }).await;
+    shop.publish(1, 200_000);
+    let sql = "SELECT count(*) FROM (SELECT id, origin, departs, row_number() OVER (ORDER BY fare DESC, id) AS r FROM flights) s";
+    assert_eq!(shop.number(sql).await, rows_among(200_000));
+    drop(shop);
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,8 @@
+//! The read side as a whole, told in stories.
+
+mod answers;
+mod counts;
+mod damage;
+mod limits;
+mod plans;
+mod sessions;
