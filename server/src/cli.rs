@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::SqlArgs;
 use crate::settings::Settings;
-use crate::{client, standalone};
+use crate::{client, demo, standalone};
 
 /// Takes Kafka topics into columnar tables exactly once, and answers SQL about them over the MySQL protocol.
 #[derive(Debug, Parser)]
@@ -112,7 +112,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Demo(args) => {
                 start_logging("warn");
-                anyhow::bail!("not yet {args:?}")
+                demo::run(args).await
             }
             Command::Standalone(args) => {
                 start_logging("info");

@@ -22,7 +22,7 @@ pub mod cli;
 pub mod client;
 pub mod compose;
 pub mod data_dir;
-// pub mod demo;
+pub mod demo;
 pub mod http;
 pub mod manager;
 pub mod mysql;

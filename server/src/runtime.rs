@@ -15,7 +15,7 @@ use warehouse::write::source::SourceConnector;
 use crate::manager::Manager;
 use crate::settings::Settings;
 use crate::sql::seams::{
-    PipelineControl, PipelineHealth, PipelineProbe, Runtime, SettingRow, StreamPosition, TaskRow, WorkerRow,
+    PipelineControl, PipelineHealth, PipelineProbe, Resume, Runtime, SettingRow, StreamPosition, TaskRow, WorkerRow,
 };
 
 /// How often rates are measured.
@@ -178,9 +178,12 @@ impl PipelineControl for LocalRuntime {
         self.manager.stopped(pipeline).await
     }
 
-    async fn resume(&self, pipeline: PipelineId) -> Result<(), String> {
-        self.catalog.settle_incidents(pipeline).await.map_err(|error| error.to_string())?;
-        self.set_state(pipeline, PipelineState::Running).await
+    async fn resume(&self, pipeline: PipelineId, how: Resume) -> Result<(), String> {
+        let told = |error: catalog::CatalogError| error.to_string();
+        let record = self.catalog.pipeline_by_id(pipeline).await.map_err(told)?;
+        self.catalog.resume_pipeline(&record.database, &record.name, how.gaps, how.errors).await.map_err(told)?;
+        self.manager.wake();
+        Ok(())
     }
 
     async fn remove(&self, pipeline: PipelineId) -> Result<(), String> {

@@ -17,13 +17,13 @@ pub trait Random: Send + Sync + fmt::Debug {
     }
 }
 
-/// The operating system's randomness, through a generator that it seeds.
+/// The operating system's randomness.
 #[derive(Debug, Default)]
 pub struct OsRandom;
 
 impl Random for OsRandom {
     fn next_u64(&self) -> u64 {
-        rand::rng().next_u64()
+        getrandom::u64().expect("the operating system has randomness, or nothing here is safe")
     }
 }
 

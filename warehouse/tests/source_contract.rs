@@ -4,7 +4,9 @@ use catalog::{Offset, StartPosition, StreamId};
 use millrace_warehouse::write::source::{SourceError, SourceEvent, SourceOptions};
 
 mod source_harness;
-use source_harness::{Harness, MemoryHarness, MockHarness, Reading, RealHarness, TestRecord, numbered, options, record, unused_name};
+use source_harness::{
+    Harness, MemoryHarness, MockHarness, Reading, RealHarness, TestRecord, numbered, options, record, unused_name,
+};
 
 macro_rules! contract {
     ($($rule:ident)*) => {
@@ -173,7 +175,8 @@ async fn keys_and_headers_come_only_when_asked_for(harness: &dyn Harness) {
     };
     harness.produce(&topic, 0, &[full, record("bare")]);
     for asked in [false, true] {
-        let mut reading = Reading::open(harness, &topic, SourceOptions { keys: asked, headers: asked, ..options() }).await;
+        let mut reading =
+            Reading::open(harness, &topic, SourceOptions { keys: asked, headers: asked, ..options() }).await;
         reading.add(0, 0).await;
         reading.until_ends(&[2]).await;
         let seen = &reading.seen[&StreamId(0)];

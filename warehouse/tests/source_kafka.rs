@@ -130,7 +130,13 @@ async fn every_codec_is_read() {
     let topic = kafka.topic("codecs", 5);
     let records: Vec<TestRecord> = (0..500).map(|number| record(format!("{number:-^300}"))).collect();
     for (partition, codec) in (0..).zip(codecs) {
-        produce_with(&kafka.brokers(), &topic, partition, &records, &[("compression.type", codec), ("linger.ms", "50")]);
+        produce_with(
+            &kafka.brokers(),
+            &topic,
+            partition,
+            &records,
+            &[("compression.type", codec), ("linger.ms", "50")],
+        );
     }
     let mut reading = Reading::open(&kafka, &topic, options()).await;
     for partition in 0..5 {

@@ -13,7 +13,10 @@ async fn reading_goes_on_after_the_broker_was_killed_and_restarted() {
     let Some(kafka) = RealHarness::connect() else { return };
     let Ok(control) = std::env::var("MILLRACE_TEST_KAFKA_CONTROL") else {
         let required = std::env::var("MILLRACE_TEST_REQUIRE").unwrap_or_default();
-        assert!(!required.contains("kafka"), "a broker that can be steered is required: set MILLRACE_TEST_KAFKA_CONTROL");
+        assert!(
+            !required.contains("kafka"),
+            "a broker that can be steered is required: set MILLRACE_TEST_KAFKA_CONTROL"
+        );
         println!("skipped: no real Kafka (set MILLRACE_TEST_KAFKA or run tests/components/kafka.sh)");
         return;
     };

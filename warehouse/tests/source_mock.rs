@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use catalog::{KafkaSource, Offset, StreamId};
-use rdkafka_sys::{RDKafkaApiKey, rd_kafka_resp_err_t};
 use millrace_warehouse::write::source::{SourceConnector, SourceError, SourceEvent, SourceStream};
+use rdkafka_sys::{RDKafkaApiKey, rd_kafka_resp_err_t};
 
 mod source_harness;
 use source_harness::{Harness, MockHarness, Reading, TestRecord, numbered, options, record};

@@ -40,10 +40,7 @@ pub struct SqlSettings {
 
 impl Default for SqlSettings {
     fn default() -> Self {
-        Self {
-            server_version: format!("8.4.0-millrace-{}", env!("CARGO_PKG_VERSION")),
-            limits: Limits::default(),
-        }
+        Self { server_version: format!("8.4.0-millrace-{}", env!("CARGO_PKG_VERSION")), limits: Limits::default() }
     }
 }
 

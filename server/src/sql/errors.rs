@@ -56,7 +56,9 @@ pub(crate) fn of_engine(error: &DataFusionError) -> SqlError {
             let cause = message.split("\nThis issue was likely caused by").next().unwrap_or_default();
             SqlError::other(format!("the query cannot be run: {}; {REPORT}", plain(cause)))
         }
-        DataFusionError::Configuration(message) | DataFusionError::Execution(message) => SqlError::other(plain(message)),
+        DataFusionError::Configuration(message) | DataFusionError::Execution(message) => {
+            SqlError::other(plain(message))
+        }
         other => SqlError::other(plain(&other.strip_backtrace())),
     }
 }
@@ -82,10 +84,8 @@ fn of_schema(error: &SchemaError) -> SqlError {
             SqlError::unknown_column(&shown(field), "field list", &did_you_mean(&field.name, names))
         }
         SchemaError::AmbiguousReference { field } => {
-            let message = format!(
-                "Column '{}' in field list is ambiguous; write it with its table in front",
-                shown(field)
-            );
+            let message =
+                format!("Column '{}' in field list is ambiguous; write it with its table in front", shown(field));
             SqlError::new(AMBIGUOUS, message)
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
@@ -229,7 +229,10 @@ mod tests {
     #[test]
     fn functions_and_divisions_have_their_numbers() {
         let error = of_engine(&DataFusionError::Plan("Invalid function 'cuont'.\nDid you mean 'count'?".into()));
-        assert_eq!((error.code, error.message.as_str()), (1305, "FUNCTION cuont does not exist; did you mean 'count'?"));
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (1305, "FUNCTION cuont does not exist; did you mean 'count'?")
+        );
         assert_eq!(of_engine(&DataFusionError::Execution("x".into())).code, 1105);
     }
 }

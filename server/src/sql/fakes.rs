@@ -17,6 +17,7 @@ use futures::StreamExt;
 use vfs::World;
 use warehouse::schema::{error_schema, storage_schema};
 
+use super::seams::Resume;
 use super::seams::{
     PipelineControl, PipelineHealth, PipelineProbe, QueryAnswer, QueryEngine, QueryError, QueryRequest, Runtime,
     SettingRow, StreamPosition, SystemTables, TaskRow, WorkerRow,
@@ -36,7 +37,8 @@ pub(crate) struct FakeQueries {
 impl QueryEngine for FakeQueries {
     async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{request:?}"));
-        let mut config = SessionConfig::new().with_create_default_catalog_and_schema(false).with_information_schema(false);
+        let mut config =
+            SessionConfig::new().with_create_default_catalog_and_schema(false).with_information_schema(false);
         config.options_mut().sql_parser.dialect = datafusion::config::Dialect::MySQL;
         config.options_mut().sql_parser.default_null_ordering = "nulls_min".into();
         config.options_mut().catalog.default_catalog = "millrace".into();
@@ -123,7 +125,7 @@ impl PipelineControl for FakeControl {
         self.set(pipeline, "pause", PipelineState::Paused).await
     }
 
-    async fn resume(&self, pipeline: PipelineId) -> Result<(), String> {
+    async fn resume(&self, pipeline: PipelineId, _how: Resume) -> Result<(), String> {
         self.set(pipeline, "resume", PipelineState::Running).await
     }
 

@@ -35,8 +35,22 @@ impl Default for Limits {
 /// Constructs that the parser reads a second time when the first reading fails: its time doubles with each level.
 const READ_TWICE_MAX: usize = 12;
 const READ_TWICE: [&str; 16] = [
-    "ARRAY", "CAST", "CEIL", "CONVERT", "EXISTS", "EXTRACT", "FLOOR", "NOT", "OVERLAY", "POSITION", "SAFE_CAST", "STRUCT",
-    "SUBSTR", "SUBSTRING", "TRIM", "TRY_CAST",
+    "ARRAY",
+    "CAST",
+    "CEIL",
+    "CONVERT",
+    "EXISTS",
+    "EXTRACT",
+    "FLOOR",
+    "NOT",
+    "OVERLAY",
+    "POSITION",
+    "SAFE_CAST",
+    "STRUCT",
+    "SUBSTR",
+    "SUBSTRING",
+    "TRIM",
+    "TRY_CAST",
 ];
 
 /// What is open at a token.
@@ -96,10 +110,20 @@ impl Limits {
                 _ => "",
             };
             if top(&mut levels).chain > self.chain {
-                return Err(too_complex(&place(), "operators in a row", self.chain, "use IN (…), or split the condition"));
+                return Err(too_complex(
+                    &place(),
+                    "operators in a row",
+                    self.chain,
+                    "use IN (…), or split the condition",
+                ));
             }
             if levels.len() > self.nesting {
-                return Err(too_complex(&place(), "levels of nesting", self.nesting, "write it with fewer parentheses"));
+                return Err(too_complex(
+                    &place(),
+                    "levels of nesting",
+                    self.nesting,
+                    "write it with fewer parentheses",
+                ));
             }
             if levels.iter().filter(|level| is_read_twice(level.open)).count() > READ_TWICE_MAX {
                 let hint = "compute the inner ones in a subquery";
@@ -180,8 +204,7 @@ fn word_at(levels: &mut Vec<Level>, word: &Word) -> usize {
 }
 
 fn is_unit(word: &str) -> bool {
-    const UNITS: [&str; 9] =
-        ["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
+    const UNITS: [&str; 9] = ["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
     UNITS.iter().any(|unit| {
         word.get(..unit.len()).is_some_and(|start| start.eq_ignore_ascii_case(unit))
             && matches!(word.as_bytes().get(unit.len()), None | Some(b'_' | b'S' | b's'))
@@ -257,7 +280,8 @@ mod tests {
 
     #[test]
     fn what_the_parser_reads_twice_may_not_be_nested_deeply() {
-        let nested = |open: &str, n: usize| format!("SELECT {}1{}", open.repeat(n), ")".repeat(n * open.matches('(').count()));
+        let nested =
+            |open: &str, n: usize| format!("SELECT {}1{}", open.repeat(n), ")".repeat(n * open.matches('(').count()));
         assert!(check(&nested("cast(", 25)).unwrap_err().contains("nested CASTs"));
         assert!(check(&nested("interval ", 25)).is_err());
         assert_eq!(check(&nested("lower(", 50)), Ok(()));

@@ -21,7 +21,12 @@ pub(crate) enum Literal {
 }
 
 /// The value of `column` that DEFAULT `literal` means.
-pub(crate) fn default_of(column: &str, kind: ColumnType, nullable: bool, literal: &Literal) -> Result<Scalar, SqlError> {
+pub(crate) fn default_of(
+    column: &str,
+    kind: ColumnType,
+    nullable: bool,
+    literal: &Literal,
+) -> Result<Scalar, SqlError> {
     let value = match literal {
         Literal::Null if nullable => Ok(Scalar::Null),
         Literal::Null => Err("it is NOT NULL".to_owned()),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use catalog::{KafkaSource, Offset, PipelineId, StreamId, TaskIndex};
+use catalog::{ErrorPolicy, GapPolicy, KafkaSource, Offset, PipelineId, StreamId, TaskIndex};
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -91,13 +91,22 @@ pub trait PipelineProbe: Send + Sync + fmt::Debug {
     async fn check(&self, source: &KafkaSource) -> Result<(), String>;
 }
 
+/// How the trouble that paused a pipeline is met from now on; `None` as before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resume {
+    /// ON GAP.
+    pub gaps: Option<GapPolicy>,
+    /// ON ERROR.
+    pub errors: Option<ErrorPolicy>,
+}
+
 /// What the manager does with a pipeline, its record in the catalog included. Each error is a sentence.
 #[async_trait]
 pub trait PipelineControl: Send + Sync + fmt::Debug {
     /// Stops it, after all of its visible rows are committed.
     async fn pause(&self, pipeline: PipelineId) -> Result<(), String>;
     /// Starts it again where it stopped, and settles its incidents.
-    async fn resume(&self, pipeline: PipelineId) -> Result<(), String>;
+    async fn resume(&self, pipeline: PipelineId, how: Resume) -> Result<(), String>;
     /// Removes it, after all of its visible rows are committed.
     async fn remove(&self, pipeline: PipelineId) -> Result<(), String>;
 }

@@ -111,9 +111,7 @@ impl Session {
             Statement::Use(name) => self.switch_to(&name).await.map(|()| self.done()),
             Statement::Kill { query_only, connection } => self.kill(connection, query_only),
             Statement::Nothing => Ok(self.done()),
-            Statement::Unsupported { what, instead } => {
-                Err(SqlError::not_supported(&format!("{what}; {instead}")))
-            }
+            Statement::Unsupported { what, instead } => Err(SqlError::not_supported(&format!("{what}; {instead}"))),
             ddl => self.ddl(&ddl).await,
         }
     }
@@ -190,10 +188,7 @@ impl Session {
             catalog: components.catalog.clone(),
             runtime: Arc::clone(&components.runtime),
             sessions: Arc::clone(&self.shared.sessions),
-            session: SessionView {
-                variables: self.variables.clone(),
-                diagnostics: self.diagnostics.kept().to_vec(),
-            },
+            session: SessionView { variables: self.variables.clone(), diagnostics: self.diagnostics.kept().to_vec() },
         }
     }
 }
@@ -202,10 +197,9 @@ impl Session {
 fn is_about_diagnostics(statement: &Statement) -> bool {
     use super::statement::ShowWhat;
     match statement {
-        Statement::Show(show) => matches!(
-            show.what,
-            ShowWhat::Warnings | ShowWhat::Errors | ShowWhat::CountWarnings | ShowWhat::CountErrors
-        ),
+        Statement::Show(show) => {
+            matches!(show.what, ShowWhat::Warnings | ShowWhat::Errors | ShowWhat::CountWarnings | ShowWhat::CountErrors)
+        }
         Statement::Query(query) => {
             let text = query.ast.to_string().to_ascii_lowercase();
             text.contains("@@warning_count") || text.contains("@@error_count")

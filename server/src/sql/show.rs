@@ -66,7 +66,9 @@ fn server_query(what: &ShowWhat) -> Option<ShowQuery> {
             "Message",
             "",
         ),
-        ShowWhat::CountWarnings => simple("SELECT @@warning_count AS `@@session.warning_count`", "@@session.warning_count", ""),
+        ShowWhat::CountWarnings => {
+            simple("SELECT @@warning_count AS `@@session.warning_count`", "@@session.warning_count", "")
+        }
         ShowWhat::CountErrors => simple("SELECT @@error_count AS `@@session.error_count`", "@@session.error_count", ""),
         ShowWhat::Engines => simple(
             "SELECT ENGINE AS `Engine`, SUPPORT AS `Support`, COMMENT AS `Comment`, TRANSACTIONS AS `Transactions`, XA, \
@@ -115,8 +117,7 @@ fn server_query(what: &ShowWhat) -> Option<ShowQuery> {
     }
 }
 
-const WARNINGS: &str =
-    "SELECT LEVEL AS `Level`, CODE AS `Code`, MESSAGE AS `Message` FROM information_schema.warnings";
+const WARNINGS: &str = "SELECT LEVEL AS `Level`, CODE AS `Code`, MESSAGE AS `Message` FROM information_schema.warnings";
 
 /// Those that are about a database or a table.
 fn object_query(what: &ShowWhat, database: &str, filter: &ShowFilter) -> Option<ShowQuery> {
@@ -260,9 +261,7 @@ mod tests {
             ShowWhat::Triggers,
             ShowWhat::Events,
         ] {
-            for filter in
-                [ShowFilter::All, ShowFilter::Like("it's %".into()), ShowFilter::Where(condition.clone())]
-            {
+            for filter in [ShowFilter::All, ShowFilter::Like("it's %".into()), ShowFilter::Where(condition.clone())] {
                 assert!(show_query(&what, "shop`s", &filter).is_some(), "{what:?}");
             }
         }

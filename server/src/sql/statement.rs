@@ -26,8 +26,8 @@ pub(crate) enum Statement {
     DropPipeline { pipeline: Name, if_exists: bool },
     /// PAUSE PIPELINE.
     PausePipeline(Name),
-    /// RESUME PIPELINE.
-    ResumePipeline(Name),
+    /// RESUME PIPELINE: `how` says how the trouble that paused it is met from now on; keys as in WITH.
+    ResumePipeline { pipeline: Name, how: BTreeMap<String, String> },
     /// SHOW, DESCRIBE.
     Show(Box<Show>),
     /// SET, of one or several variables.

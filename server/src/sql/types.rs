@@ -52,7 +52,9 @@ fn integer(data_type: &DataType) -> Option<ColumnType> {
         DataType::SmallInt(_) | DataType::Int2(_) => (IntegerWidth::Small, false),
         DataType::SmallIntUnsigned(_) | DataType::Int2Unsigned(_) => (IntegerWidth::Small, true),
         // Three bytes are not worth a type of their own: the next larger one holds them.
-        DataType::MediumInt(_) | DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => (IntegerWidth::Int, false),
+        DataType::MediumInt(_) | DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => {
+            (IntegerWidth::Int, false)
+        }
         DataType::MediumIntUnsigned(_)
         | DataType::IntUnsigned(_)
         | DataType::IntegerUnsigned(_)
@@ -95,7 +97,9 @@ fn text(column: &str, length: Option<&CharacterLength>, absent: Option<u32>) -> 
         Some(CharacterLength::Max) => None,
         Some(CharacterLength::IntegerLength { length, .. }) => match u32::try_from(*length) {
             Ok(length) => Some(length),
-            Err(_) => return Err(SqlError::not_supported(&format!("{length} characters in column '{column}'; use TEXT"))),
+            Err(_) => {
+                return Err(SqlError::not_supported(&format!("{length} characters in column '{column}'; use TEXT")));
+            }
         },
     };
     Ok(ColumnType::Text { characters_max })
@@ -110,9 +114,10 @@ fn instead_of(data_type: &DataType) -> &'static str {
         DataType::Time(..) => "use VARCHAR, or DATETIME with the day; ",
         DataType::JSONB => "use JSON; ",
         DataType::Bit(_) => "use BOOLEAN or an integer; ",
-        DataType::DecimalUnsigned(_) | DataType::DecUnsigned(_) | DataType::FloatUnsigned(_) | DataType::DoubleUnsigned(_) => {
-            "leave UNSIGNED out; "
-        }
+        DataType::DecimalUnsigned(_)
+        | DataType::DecUnsigned(_)
+        | DataType::FloatUnsigned(_)
+        | DataType::DoubleUnsigned(_) => "leave UNSIGNED out; ",
         DataType::Array(_) | DataType::Map(..) | DataType::Struct(..) | DataType::Nested(_) => "use JSON; ",
         DataType::Timestamp(..) => "TIMESTAMP is UTC without saying so; ",
         _ => "",
@@ -170,7 +175,9 @@ mod tests {
 
     #[test]
     fn other_types_are_refused_with_those_that_there_are() {
-        for (typed, hint) in [("BLOB", "base64"), ("ENUM('a')", "use VARCHAR"), ("TIME", "DATETIME"), ("GEOMETRY", "BOOLEAN")] {
+        for (typed, hint) in
+            [("BLOB", "base64"), ("ENUM('a')", "use VARCHAR"), ("TIME", "DATETIME"), ("GEOMETRY", "BOOLEAN")]
+        {
             let error = of(typed).unwrap_err();
             assert!(error.contains(hint) && error.contains("VARCHAR(n), TEXT and JSON"), "{error}");
         }

@@ -138,9 +138,7 @@ impl Variables {
     /// Whether `||` joins texts; else it is OR.
     pub(crate) fn pipes_concat(&self) -> bool {
         match self.get("sql_mode") {
-            Some(Value::Text(modes)) => {
-                modes.split(',').any(|mode| mode == "PIPES_AS_CONCAT" || mode == "ANSI")
-            }
+            Some(Value::Text(modes)) => modes.split(',').any(|mode| mode == "PIPES_AS_CONCAT" || mode == "ANSI"),
             _ => false,
         }
     }

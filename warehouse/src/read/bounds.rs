@@ -203,7 +203,9 @@ mod tests {
         let january = Scalar::Date(0);
         let (min, max) = of(PartitionTransform::Month, january.clone(), ColumnType::DateTime);
         assert_eq!((min, max), (Some(Scalar::Micros(0)), Some(Scalar::Micros(31 * MICROS_PER_DAY - 1))));
-        for transform in [PartitionTransform::Year, PartitionTransform::Month, PartitionTransform::Day, PartitionTransform::Hour] {
+        for transform in
+            [PartitionTransform::Year, PartitionTransform::Month, PartitionTransform::Day, PartitionTransform::Hour]
+        {
             for micros in [0, -1, 1_357_034_400_000_001, 1_388_534_399_999_999, -2_208_988_800_000_000] {
                 let value = partition_value(&Scalar::Micros(micros), transform).unwrap();
                 let (min, max) = of(transform, value.clone(), ColumnType::DateTime);

@@ -6,7 +6,9 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Statement, Value, Values, Visit, VisitMut, Visitor, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Query, SetExpr, Statement, Value, Values, Visit, VisitMut, Visitor, VisitorMut,
+};
 
 /// Expressions inside each other. A chain `a OR b OR …` is one level an operator.
 const EXPRESSIONS_MAX: usize = 1_500;
@@ -68,7 +70,11 @@ impl Visitor for Measure {
 
     fn pre_visit_expr(&mut self, _expression: &Expr) -> ControlFlow<TooDeep> {
         self.expressions += 1;
-        if self.expressions > EXPRESSIONS_MAX { ControlFlow::Break(TooDeep::Expressions) } else { ControlFlow::Continue(()) }
+        if self.expressions > EXPRESSIONS_MAX {
+            ControlFlow::Break(TooDeep::Expressions)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn post_visit_expr(&mut self, _expression: &Expr) -> ControlFlow<TooDeep> {
@@ -87,7 +93,11 @@ impl Visitor for Measure {
         if self.common > COMMON_MAX {
             return ControlFlow::Break(TooDeep::Common);
         }
-        if self.queries + chained > QUERIES_MAX { ControlFlow::Break(TooDeep::Queries) } else { ControlFlow::Continue(()) }
+        if self.queries + chained > QUERIES_MAX {
+            ControlFlow::Break(TooDeep::Queries)
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<TooDeep> {
@@ -165,7 +175,10 @@ mod tests {
     fn a_chain_of_20_000_operators_is_refused_and_dropped() {
         let chain = vec!["a = 1"; 20_000].join(" OR ");
         assert_eq!(shallow(parse(&format!("SELECT 1 FROM t WHERE {chain}"))).err(), Some(TooDeep::Expressions));
-        assert_eq!(shallow(parse(&format!("SELECT (SELECT max(a) FROM t WHERE {chain})"))).err(), Some(TooDeep::Expressions));
+        assert_eq!(
+            shallow(parse(&format!("SELECT (SELECT max(a) FROM t WHERE {chain})"))).err(),
+            Some(TooDeep::Expressions)
+        );
     }
 
     #[test]
@@ -205,7 +218,8 @@ mod tests {
     #[test]
     fn what_people_write_is_shallow() {
         let chain = vec!["a = 1"; 1_000].join(" OR ");
-        let statement = parse(&format!("WITH c AS (SELECT 1) SELECT * FROM t WHERE a IN (SELECT b FROM c) AND ({chain})"));
+        let statement =
+            parse(&format!("WITH c AS (SELECT 1) SELECT * FROM t WHERE a IN (SELECT b FROM c) AND ({chain})"));
         assert!(shallow(statement).is_ok());
     }
 }

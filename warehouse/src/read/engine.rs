@@ -176,7 +176,11 @@ impl ReadEngine {
             .statement_to_plan(EngineStatement::Statement(Box::new(statement)))
             .await
             .map_err(|error| not_found(&error, missing).unwrap_or_else(|| error.into()))?;
-        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
         let plan = state.create_physical_plan(&plan).await?;
         let mut rows = execute_stream(plan, state.task_ctx())?;
         let schema = rows.schema();
@@ -229,7 +233,10 @@ fn not_found(error: &DataFusionError, missing: BTreeMap<(String, String), ReadEr
     if !message.contains("not found") {
         return None;
     }
-    missing.into_iter().find(|((database, name), _)| message.contains(&format!("{database}.{name}"))).map(|(_, error)| error)
+    missing
+        .into_iter()
+        .find(|((database, name), _)| message.contains(&format!("{database}.{name}")))
+        .map(|(_, error)| error)
 }
 
 /// Ends the rows behind the first error.

@@ -90,13 +90,17 @@ pub enum ReadError {
     #[error(transparent)]
     Catalog(CatalogError),
     /// It needs more memory or spill space than queries have.
-    #[error("the query needs more memory than queries have together, and could not spill enough to disk ({cause}); read fewer rows or columns, group by fewer values, or raise the limit")]
+    #[error(
+        "the query needs more memory than queries have together, and could not spill enough to disk ({cause}); read fewer rows or columns, group by fewer values, or raise the limit"
+    )]
     Resources {
         /// What the engine says.
         cause: String,
     },
     /// The engine failed where it should not.
-    #[error("the query failed in a way that it should not have: {cause}; please report the statement together with this message")]
+    #[error(
+        "the query failed in a way that it should not have: {cause}; please report the statement together with this message"
+    )]
     Defect {
         /// What the engine says.
         cause: String,
@@ -181,7 +185,13 @@ fn of_engine(error: &DataFusionError, place: Option<Place>) -> ReadError {
 }
 
 fn of_plan(message: String, place: Option<Place>) -> ReadError {
-    let of_function = ["Invalid function", "Failed to coerce arguments", "Function '", "function '", "does not support the following"];
+    let of_function = [
+        "Invalid function",
+        "Failed to coerce arguments",
+        "Function '",
+        "function '",
+        "does not support the following",
+    ];
     match of_function.iter().any(|words| message.contains(words)) {
         true => ReadError::Function { message, place },
         false => ReadError::Invalid { message, place },
@@ -208,12 +218,18 @@ fn of_schema(error: &SchemaError, place: Option<Place>) -> ReadError {
     };
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let place = place.or_else(|| field.spans().first().map(|span| Place { line: span.start.line, column: span.start.column }));
+            let place = place.or_else(|| {
+                field.spans().first().map(|span| Place { line: span.start.line, column: span.start.column })
+            });
             let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
             ReadError::UnknownColumn { name: name(field), hint: hint(&field.name, &names), place }
         }
         SchemaError::AmbiguousReference { field } => {
-            let message = format!("column `{}` is in several of these tables: write which one, as in `t.{}`", name(field), field.name);
+            let message = format!(
+                "column `{}` is in several of these tables: write which one, as in `t.{}`",
+                name(field),
+                field.name
+            );
             ReadError::Invalid { message, place }
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
@@ -269,7 +285,10 @@ mod tests {
         ];
         for error in errors {
             let message = ReadError::from(error).to_string();
-            assert!(!message.contains("Internal") && !message.contains("Int64") && !message.contains("DataFusion"), "{message}");
+            assert!(
+                !message.contains("Internal") && !message.contains("Int64") && !message.contains("DataFusion"),
+                "{message}"
+            );
         }
     }
 

@@ -78,7 +78,9 @@ pub(super) const NATURAL_JOIN: &str = "a NATURAL JOIN in a statement that names 
 /// # Errors
 /// [`NATURAL_JOIN`].
 pub(super) fn leave_out(
-    statement: &mut Statement, named: &BTreeSet<&'static str>, is_table: &dyn Fn(&ObjectName) -> bool,
+    statement: &mut Statement,
+    named: &BTreeSet<&'static str>,
+    is_table: &dyn Fn(&ObjectName) -> bool,
 ) -> Result<(), &'static str> {
     if named.is_empty() {
         return Ok(());
@@ -124,7 +126,10 @@ impl LeaveOut<'_> {
                 _ => {}
             }
             match &join.join_operator {
-                JoinOperator::Semi(_) | JoinOperator::LeftSemi(_) | JoinOperator::Anti(_) | JoinOperator::LeftAnti(_) => {
+                JoinOperator::Semi(_)
+                | JoinOperator::LeftSemi(_)
+                | JoinOperator::Anti(_)
+                | JoinOperator::LeftAnti(_) => {
                     found.truncate(before);
                 }
                 JoinOperator::RightSemi(_) | JoinOperator::RightAnti(_) => drop(found.drain(..before)),
@@ -162,7 +167,12 @@ impl LeaveOut<'_> {
     }
 
     /// `options`, leaving out the hidden columns and `merged`.
-    fn without(&self, mut options: WildcardAdditionalOptions, table: bool, merged: &[Ident]) -> WildcardAdditionalOptions {
+    fn without(
+        &self,
+        mut options: WildcardAdditionalOptions,
+        table: bool,
+        merged: &[Ident],
+    ) -> WildcardAdditionalOptions {
         let hidden = self.named.iter().filter(|_| table).map(|name| Ident::new(*name));
         let mut left_out: Vec<Ident> = Vec::new();
         for ident in hidden.chain(merged.iter().cloned()) {
@@ -229,7 +239,8 @@ impl VisitorMut for LeaveOut<'_> {
             match item {
                 SelectItem::Wildcard(options) => select.projection.extend(self.expanded(&options, &relations)),
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
-                    let of = relations.iter().find(|relation| relation.qualifier.as_ref().is_some_and(|of| same(of, &name)));
+                    let of =
+                        relations.iter().find(|relation| relation.qualifier.as_ref().is_some_and(|of| same(of, &name)));
                     let options = self.without(options, of.is_some_and(|relation| relation.table), &[]);
                     let name = SelectItemQualifiedWildcardKind::ObjectName(name);
                     select.projection.push(SelectItem::QualifiedWildcard(name, options));
@@ -257,7 +268,13 @@ fn last(name: &ObjectName) -> Option<&Ident> {
 fn constraint(join: &JoinOperator) -> Option<&JoinConstraint> {
     use JoinOperator as J;
     match join {
-        J::Join(on) | J::Inner(on) | J::Left(on) | J::LeftOuter(on) | J::Right(on) | J::RightOuter(on) | J::FullOuter(on) => Some(on),
+        J::Join(on)
+        | J::Inner(on)
+        | J::Left(on)
+        | J::LeftOuter(on)
+        | J::Right(on)
+        | J::RightOuter(on)
+        | J::FullOuter(on) => Some(on),
         J::CrossJoin(on) | J::Semi(on) | J::LeftSemi(on) | J::RightSemi(on) | J::StraightJoin(on) => Some(on),
         J::Anti(on) | J::LeftAnti(on) | J::RightAnti(on) | J::AsOf { constraint: on, .. } => Some(on),
         J::CrossApply | J::OuterApply | J::ArrayJoin | J::LeftArrayJoin | J::InnerArrayJoin => None,
@@ -274,7 +291,9 @@ mod tests {
     fn rewritten(sql: &str) -> Result<String, &'static str> {
         let mut statement = Parser::parse_sql(&MySqlDialect {}, sql).unwrap().remove(0);
         let named = named(&statement);
-        leave_out(&mut statement, &named, &|name| last(name).is_some_and(|ident| ["t", "u"].contains(&ident.value.as_str())))?;
+        leave_out(&mut statement, &named, &|name| {
+            last(name).is_some_and(|ident| ["t", "u"].contains(&ident.value.as_str()))
+        })?;
         Ok(statement.to_string())
     }
 

@@ -41,8 +41,13 @@ impl MemtableExec {
     /// Reads `ranges`, which the query has pinned at `address`, spread over at most `partitions` partitions by stream.
     /// `schema` is the projection of the stored columns that `projection` names.
     pub fn new(
-        address: &str, ranges: &BTreeMap<StreamId, OffsetRange>, kind: PartKind, projection: &[usize], schema: SchemaRef,
-        partitions: usize, pins: Arc<QueryPins>,
+        address: &str,
+        ranges: &BTreeMap<StreamId, OffsetRange>,
+        kind: PartKind,
+        projection: &[usize],
+        schema: SchemaRef,
+        partitions: usize,
+        pins: Arc<QueryPins>,
     ) -> Self {
         let scans: Vec<MemtableScan> = spread(ranges, partitions)
             .into_iter()
@@ -92,7 +97,8 @@ impl DisplayAs for MemtableExec {
         match format {
             DisplayFormatType::TreeRender => write!(f, "streams={streams}\noffsets={offsets}"),
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                let columns: Vec<&str> = self.properties.eq_properties.schema().fields().iter().map(|of| of.name().as_str()).collect();
+                let columns: Vec<&str> =
+                    self.properties.eq_properties.schema().fields().iter().map(|of| of.name().as_str()).collect();
                 write!(f, "MemtableExec: owner={}, streams={streams}, offsets={offsets}, ", self.address)?;
                 write!(f, "projection=[{}]", columns.join(", "))?;
                 self.fetch.map_or(Ok(()), |fetch| write!(f, ", limit={fetch}"))
@@ -119,22 +125,28 @@ impl ExecutionPlan for MemtableExec {
     }
 
     fn apply_expressions(
-        &self, _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let scan = self.scans.get(partition).cloned().ok_or_else(|| {
-            DataFusionError::Execution(format!("a memtable scan has no partition {partition}"))
-        })?;
+        let scan = self
+            .scans
+            .get(partition)
+            .cloned()
+            .ok_or_else(|| DataFusionError::Execution(format!("a memtable scan has no partition {partition}")))?;
         let (schema, pins, address) = (self.schema(), Arc::clone(&self.pins), self.address.clone());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let rows_max = context.session_config().batch_size();
         let opened = async move { pins.reader().scan(&address, Arc::clone(&schema), scan).await.map_err(external) };
         let batches = futures::stream::once(opened).try_flatten();
-        let pieces = batches.map_ok(move |batch| futures::stream::iter(pieces(&batch, rows_max).into_iter().map(Ok))).try_flatten();
-        let counted = limited(pieces, self.fetch).inspect_ok(move |batch: &RecordBatch| metrics.record_output(batch.num_rows()));
+        let pieces = batches
+            .map_ok(move |batch| futures::stream::iter(pieces(&batch, rows_max).into_iter().map(Ok)))
+            .try_flatten();
+        let counted =
+            limited(pieces, self.fetch).inspect_ok(move |batch: &RecordBatch| metrics.record_output(batch.num_rows()));
         // The pins live as long as the rows are read, even if the plan is dropped before.
         let held = Arc::clone(&self.pins);
         let counted = counted.inspect(move |_| _ = &held);
@@ -147,7 +159,9 @@ impl ExecutionPlan for MemtableExec {
 
     fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let offsets = match args.partition() {
-            Some(partition) => self.scans.get(partition).map_or(0, |scan| scan.ranges.values().map(|range| range.offsets()).sum()),
+            Some(partition) => {
+                self.scans.get(partition).map_or(0, |scan| scan.ranges.values().map(|range| range.offsets()).sum())
+            }
             None => self.offsets(),
         };
         // Not each offset is a row: some are errors, filtered, or gaps.
@@ -166,7 +180,10 @@ impl ExecutionPlan for MemtableExec {
 
     /// Filters stay with the engine: rows in memory have no statistics to judge them by.
     fn handle_child_pushdown_result(
-        &self, _phase: FilterPushdownPhase, result: ChildPushdownResult, _config: &datafusion::config::ConfigOptions,
+        &self,
+        _phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _config: &datafusion::config::ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(vec![PushedDown::No; result.parent_filters.len()]))
     }
@@ -184,7 +201,8 @@ fn pieces(batch: &RecordBatch, rows_max: usize) -> Vec<RecordBatch> {
 }
 
 fn limited(
-    batches: impl futures::Stream<Item = Result<RecordBatch>> + Send + 'static, fetch: Option<usize>,
+    batches: impl futures::Stream<Item = Result<RecordBatch>> + Send + 'static,
+    fetch: Option<usize>,
 ) -> futures::stream::BoxStream<'static, Result<RecordBatch>> {
     let Some(fetch) = fetch else { return batches.boxed() };
     let cut = futures::stream::try_unfold((batches.boxed(), fetch), |(mut batches, left)| async move {
@@ -208,8 +226,9 @@ mod tests {
     #[test]
     fn streams_are_spread_whole_and_evenly() {
         let range = |length: u64| OffsetRange::new(Offset(10), Offset(10 + length));
-        let ranges: BTreeMap<StreamId, OffsetRange> =
-            [(1, 50), (2, 20), (3, 30), (4, 1)].map(|(stream, length): (u64, u64)| (StreamId(stream), range(length))).into();
+        let ranges: BTreeMap<StreamId, OffsetRange> = [(1, 50), (2, 20), (3, 30), (4, 1)]
+            .map(|(stream, length): (u64, u64)| (StreamId(stream), range(length)))
+            .into();
         let scans = spread(&ranges, 2);
         let lengths: Vec<u64> = scans.iter().map(|scan| scan.values().map(|range| range.offsets()).sum()).collect();
         assert_eq!(lengths, vec![51, 50]);

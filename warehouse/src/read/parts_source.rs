@@ -10,20 +10,20 @@ use std::sync::Arc;
 
 use catalog::Part;
 use datafusion::common::Result;
+use datafusion::common::Statistics;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::Statistics;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::{DataSource, OpenArgs};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_expr::projection::ProjectionExprs;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::DisplayFormatType;
+use datafusion::physical_plan::SortOrderPushdownResult;
 use datafusion::physical_plan::execution_plan::SchedulingType;
 use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use datafusion::physical_plan::SortOrderPushdownResult;
 
 /// What `EXPLAIN` says of a scan.
 #[derive(Clone, Debug)]
@@ -101,7 +101,10 @@ impl DataSource for PartsScan {
     }
 
     fn repartitioned(
-        &self, partitions: usize, file_min_size: usize, ordering: Option<LexOrdering>,
+        &self,
+        partitions: usize,
+        file_min_size: usize,
+        ordering: Option<LexOrdering>,
     ) -> Result<Option<Arc<dyn DataSource>>> {
         let files = self.files.repartitioned(partitions, file_min_size, ordering)?;
         Ok(files.map(|files| self.with(files)))
@@ -141,7 +144,9 @@ impl DataSource for PartsScan {
     }
 
     fn try_pushdown_filters(
-        &self, filters: Vec<Arc<dyn PhysicalExpr>>, config: &ConfigOptions,
+        &self,
+        filters: Vec<Arc<dyn PhysicalExpr>>,
+        config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn DataSource>>> {
         let FilterPushdownPropagation { filters, updated_node } = self.files.try_pushdown_filters(filters, config)?;
         Ok(FilterPushdownPropagation { filters, updated_node: updated_node.map(|files| self.with(files)) })
@@ -160,7 +165,8 @@ impl DataSource for PartsScan {
     }
 
     fn apply_expressions(
-        &self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
         self.files.apply_expressions(f)
     }
@@ -195,7 +201,8 @@ mod tests {
         let groups = file_groups(&parts, 3);
         let sizes: Vec<u64> = groups.iter().map(|group| group.iter().map(|file| file.object_meta.size).sum()).collect();
         assert_eq!(sizes, vec![90, 90, 90]);
-        let mut ids: Vec<u128> = groups.iter().flat_map(|group| group.iter()).map(|file| file.extension::<Part>().unwrap().id.0).collect();
+        let mut ids: Vec<u128> =
+            groups.iter().flat_map(|group| group.iter()).map(|file| file.extension::<Part>().unwrap().id.0).collect();
         ids.sort();
         assert_eq!(ids, (0..6).collect::<Vec<_>>());
         assert_eq!(file_groups(&parts, 100).len(), 6);

@@ -95,7 +95,10 @@ pub trait MemtableReader: Send + Sync + fmt::Debug {
     async fn pin(&self, address: &str, request: PinRequest) -> Result<PinOutcome, PinError>;
     /// Streams the rows of pinned ranges, each exactly once, in `schema`: the scan's projection of the storage schema.
     async fn scan(
-        &self, address: &str, schema: SchemaRef, scan: MemtableScan,
+        &self,
+        address: &str,
+        schema: SchemaRef,
+        scan: MemtableScan,
     ) -> Result<SendableRecordBatchStream, PinError>;
     /// Releases the query's pin at that owner. Best effort: a pin also ends by its time.
     fn unpin(&self, address: &str, query: QueryId);

@@ -58,11 +58,15 @@ pub struct TableView {
 impl TableView {
     /// The table's rows, with those hidden columns that the statement names, every name as the statement spells it.
     pub(super) fn rows(
-        pinned: Arc<PinnedTable>, hidden: &BTreeSet<&'static str>, spell: impl Fn(&str) -> String, readers: PartReaders,
+        pinned: Arc<PinnedTable>,
+        hidden: &BTreeSet<&'static str>,
+        spell: impl Fn(&str) -> String,
+        readers: PartReaders,
     ) -> Self {
         let stored = storage_schema(&pinned.snapshot.table);
         let visible = pinned.snapshot.table.columns.len();
-        let mut columns: Vec<(FieldRef, Origin)> = (0..visible).map(|at| (renamed(&stored, at, &spell), Origin::Stored(at))).collect();
+        let mut columns: Vec<(FieldRef, Origin)> =
+            (0..visible).map(|at| (renamed(&stored, at, &spell), Origin::Stored(at))).collect();
         for (name, at) in [(STREAM_COLUMN, visible), (OFFSET_COLUMN, visible + 1)] {
             if hidden.contains(name) {
                 columns.push((renamed(&stored, at, &spell), Origin::Stored(at)));
@@ -85,7 +89,11 @@ impl TableView {
     }
 
     fn new(
-        pinned: Arc<PinnedTable>, kind: PartKind, stored: SchemaRef, columns: Vec<(FieldRef, Origin)>, readers: PartReaders,
+        pinned: Arc<PinnedTable>,
+        kind: PartKind,
+        stored: SchemaRef,
+        columns: Vec<(FieldRef, Origin)>,
+        readers: PartReaders,
     ) -> Self {
         let (fields, origins): (Vec<FieldRef>, Vec<Origin>) = columns.into_iter().unzip();
         Self { pinned, kind, stored, schema: Arc::new(Schema::new(fields)), origins, readers }
@@ -112,7 +120,8 @@ impl TableView {
     /// If one was written with other columns, or occurs twice: the log's folding has promised neither to happen.
     fn parts(&self) -> Vec<Arc<Part>> {
         let table = &self.pinned.snapshot.table;
-        let parts: Vec<Arc<Part>> = self.pinned.snapshot.parts.iter().filter(|part| part.kind == self.kind).cloned().collect();
+        let parts: Vec<Arc<Part>> =
+            self.pinned.snapshot.parts.iter().filter(|part| part.kind == self.kind).cloned().collect();
         let ids: BTreeSet<_> = parts.iter().map(|part| part.id).collect();
         assert_eq!(ids.len(), parts.len(), "I1: a part of table {} is listed twice", table.id);
         let other = parts.iter().find(|part| part.kind == PartKind::Rows && part.schema != table.schema);
@@ -129,7 +138,9 @@ impl TableView {
     fn judged(&self) -> Vec<(FieldRef, Option<usize>)> {
         let table = &self.pinned.snapshot.table;
         let known = |at: usize| match table.columns.get(at).filter(|_| self.kind == PartKind::Rows) {
-            Some(column) => table.order_by.contains(&column.id) || table.partition_by.iter().any(|by| by.column == column.id),
+            Some(column) => {
+                table.order_by.contains(&column.id) || table.partition_by.iter().any(|by| by.column == column.id)
+            }
             None => at + 2 >= self.stored.fields().len(),
         };
         let columns = self.schema.fields().iter().zip(&self.origins);
@@ -142,7 +153,11 @@ impl TableView {
 
     /// The leaf that reads the parts in which the filters may be true.
     fn parts_leaf(
-        &self, state: &dyn Session, projection: &[usize], filters: &[Expr], limit: Option<usize>,
+        &self,
+        state: &dyn Session,
+        projection: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let snapshot = &self.pinned.snapshot;
         let parts = self.parts();
@@ -155,7 +170,8 @@ impl TableView {
         };
         let judged = Arc::new(Schema::new(judged.into_iter().map(|(field, _)| field).collect::<Vec<_>>()));
         let keep = prune::kept(predicate.as_ref(), &self.schema, &known, &judged, parts.len());
-        let stored: Vec<(FieldRef, Option<usize>)> = self.stored.fields().iter().cloned().zip((0..).map(Some)).collect();
+        let stored: Vec<(FieldRef, Option<usize>)> =
+            self.stored.fields().iter().cloned().zip((0..).map(Some)).collect();
         let kept: Vec<(Arc<Part>, Arc<Statistics>)> = parts
             .iter()
             .zip(keep)
@@ -196,7 +212,9 @@ impl TableView {
 
     /// How many rows the parts hold, exactly. Nothing of columns: the catalog's bounds are no values (see `bounds`).
     fn row_count(&self, kept: &[(Arc<Part>, Arc<Statistics>)]) -> Statistics {
-        let sum = |of: fn(&Part) -> u64| usize::try_from(kept.iter().map(|(part, _)| of(part)).sum::<u64>()).unwrap_or(usize::MAX);
+        let sum = |of: fn(&Part) -> u64| {
+            usize::try_from(kept.iter().map(|(part, _)| of(part)).sum::<u64>()).unwrap_or(usize::MAX)
+        };
         let mut statistics = Statistics::new_unknown(&self.stored);
         statistics.num_rows = Precision::Exact(sum(|part| part.rows));
         statistics.total_byte_size = Precision::Inexact(sum(|part| part.bytes));
@@ -204,7 +222,12 @@ impl TableView {
     }
 
     /// One leaf an owner.
-    fn memory_leaves(&self, state: &dyn Session, projection: &[usize], limit: Option<usize>) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+    fn memory_leaves(
+        &self,
+        state: &dyn Session,
+        projection: &[usize],
+        limit: Option<usize>,
+    ) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
         let schema = Arc::new(self.stored.project(projection)?);
         let partitions = state.config().target_partitions();
         let owned: usize = self.pinned.memory.values().map(|ranges| ranges.len()).sum();
@@ -220,7 +243,11 @@ impl TableView {
 
     /// The wanted columns of the view over a scan of the stored ones.
     fn shown(
-        &self, state: &dyn Session, scan: Arc<dyn ExecutionPlan>, wanted: &[usize], stored: &[usize],
+        &self,
+        state: &dyn Session,
+        scan: Arc<dyn ExecutionPlan>,
+        wanted: &[usize],
+        stored: &[usize],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let position = |at: usize| stored.iter().position(|stored| *stored == at).expect("a needed column is scanned");
         let column = |at: usize| Column::new(self.stored.field(at).name(), position(at));
@@ -281,7 +308,11 @@ impl TableProvider for TableView {
     }
 
     async fn scan(
-        &self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>,
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted = projection.cloned().unwrap_or_else(|| (0..self.origins.len()).collect());
         let stored = self.stored_projection(&wanted);

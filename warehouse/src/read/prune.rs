@@ -15,12 +15,17 @@ const IN_LIST_MAX: usize = 100;
 /// is known of each part, for the columns of `judged`. What cannot be judged is kept: the predicate is applied to the rows
 /// again.
 pub fn kept(
-    predicate: Option<&Arc<dyn PhysicalExpr>>, schema: &SchemaRef, known: &[Arc<Statistics>], judged: &SchemaRef, parts: usize,
+    predicate: Option<&Arc<dyn PhysicalExpr>>,
+    schema: &SchemaRef,
+    known: &[Arc<Statistics>],
+    judged: &SchemaRef,
+    parts: usize,
 ) -> Vec<bool> {
     let all = || vec![true; parts];
     let Some(predicate) = predicate.filter(|_| parts > 0) else { return all() };
     assert_eq!(known.len(), parts, "each part is judged by its own statistics");
-    let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).with_max_in_list_size(IN_LIST_MAX);
+    let builder =
+        PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).with_max_in_list_size(IN_LIST_MAX);
     let Some(pruning) = builder.build(Arc::clone(predicate)) else { return all() };
     match pruning.prune(&PrunableStatistics::new(known.to_vec(), Arc::clone(judged))) {
         Ok(kept) => kept,

@@ -14,8 +14,8 @@ use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::{ObjectStore, ObjectStoreExt};
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
@@ -84,7 +84,11 @@ impl fmt::Debug for PartReaders {
 
 impl ParquetFileReaderFactory for PartReaders {
     fn create_reader(
-        &self, partition: usize, file: PartitionedFile, _hint: Option<usize>, metrics: &ExecutionPlanMetricsSet,
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        _hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let Some(part) = file.extension::<Part>() else {
             return Err(DataFusionError::Execution(format!("{} is not a part", file.path())));
@@ -220,7 +224,8 @@ impl AsyncFileReader for PartReader {
     }
 
     fn get_metadata<'a>(
-        &'a mut self, _options: Option<&'a ArrowReaderOptions>,
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
             if let Some(footer) = self.footers.get(self.part.id) {
@@ -288,7 +293,8 @@ mod tests {
                 a.min(b)..a.max(b)
             };
             let wanted: Vec<_> = (0..random.next_u64() % 5).map(range).collect();
-            let expected: Vec<&[u8]> = wanted.iter().map(|range| &content[to_usize(range.start)..to_usize(range.end)]).collect();
+            let expected: Vec<&[u8]> =
+                wanted.iter().map(|range| &content[to_usize(range.start)..to_usize(range.end)]).collect();
             assert_eq!(reader.ranges(&wanted).await.unwrap(), expected);
         }
     }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{
-    CatalogError, CatalogService, Epoch, Offset, OffsetRange, Owner, StreamId, StreamState, StreamView, TableId, TableSnapshot,
+    CatalogError, CatalogService, Epoch, Offset, OffsetRange, Owner, StreamId, StreamState, StreamView, TableId,
+    TableSnapshot,
 };
 use futures::future::join_all;
 use vfs::World;
@@ -71,7 +72,9 @@ impl SnapshotError {
     /// Whether time may heal it.
     fn passes(&self) -> bool {
         match self {
-            Self::Catalog(error) => matches!(error, CatalogError::Unavailable { .. } | CatalogError::MaybeCommitted { .. }),
+            Self::Catalog(error) => {
+                matches!(error, CatalogError::Unavailable { .. } | CatalogError::MaybeCommitted { .. })
+            }
             Self::NoOwner { .. } | Self::Behind { .. } => true,
         }
     }
@@ -113,7 +116,10 @@ type NotHeld = BTreeMap<StreamId, Epoch>;
 impl SnapshotTaker {
     /// Takes snapshots of `catalog`'s tables, and waits at most `wait_max` for each.
     pub fn new(
-        catalog: Arc<dyn CatalogService>, reader: Arc<dyn MemtableReader>, world: World, wait_max: Duration,
+        catalog: Arc<dyn CatalogService>,
+        reader: Arc<dyn MemtableReader>,
+        world: World,
+        wait_max: Duration,
     ) -> Self {
         Self { catalog, reader, world, wait_max }
     }
@@ -128,7 +134,11 @@ impl SnapshotTaker {
     /// # Errors
     /// If no such snapshot could be had within the time set.
     pub async fn pin(
-        &self, table: TableId, freshness: Freshness, seen: &SessionVector, pins: &Arc<QueryPins>,
+        &self,
+        table: TableId,
+        freshness: Freshness,
+        seen: &SessionVector,
+        pins: &Arc<QueryPins>,
     ) -> Result<PinnedTable, SnapshotError> {
         let clock = &self.world.clock;
         let began = clock.now();
@@ -155,10 +165,16 @@ impl SnapshotTaker {
     }
 
     async fn attempt(
-        &self, table: TableId, freshness: Freshness, seen: &SessionVector, pins: &Arc<QueryPins>, not_held: &mut NotHeld,
+        &self,
+        table: TableId,
+        freshness: Freshness,
+        seen: &SessionVector,
+        pins: &Arc<QueryPins>,
+        not_held: &mut NotHeld,
     ) -> Result<PinnedTable, SnapshotError> {
         let snapshot = self.catalog.snapshot(table).await?;
-        let mut ends: BTreeMap<StreamId, Offset> = snapshot.streams.iter().map(|(id, view)| (*id, view.committed)).collect();
+        let mut ends: BTreeMap<StreamId, Offset> =
+            snapshot.streams.iter().map(|(id, view)| (*id, view.committed)).collect();
         let memory = match freshness {
             Freshness::Latest => self.ask_owners(&snapshot, pins, not_held).await?,
             Freshness::Committed => BTreeMap::new(),
@@ -179,7 +195,10 @@ impl SnapshotTaker {
 
     /// Pins every stream that an owner may hold; all of them, or an error.
     async fn ask_owners(
-        &self, snapshot: &TableSnapshot, pins: &Arc<QueryPins>, not_held: &mut NotHeld,
+        &self,
+        snapshot: &TableSnapshot,
+        pins: &Arc<QueryPins>,
+        not_held: &mut NotHeld,
     ) -> Result<BTreeMap<String, BTreeMap<StreamId, OffsetRange>>, SnapshotError> {
         let requests = requests(snapshot, not_held);
         let answers = requests.into_iter().map(|(address, streams)| async move {
@@ -258,8 +277,12 @@ fn stream_text(snapshot: &TableSnapshot, stream: StreamId) -> String {
 
 fn refusal_text(address: &str, refusal: PinRefusal) -> String {
     match refusal {
-        PinRefusal::PlanAgain => format!("its owner at {address} has moved on while this query was planned, each time anew"),
-        PinRefusal::NotHeld => format!("its owner at {address} does not hold it any more, and it keeps being granted anew"),
+        PinRefusal::PlanAgain => {
+            format!("its owner at {address} has moved on while this query was planned, each time anew")
+        }
+        PinRefusal::NotHeld => {
+            format!("its owner at {address} does not hold it any more, and it keeps being granted anew")
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut, WindowType,
+    SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    WindowType,
 };
 
 /// The spellings of one statement.
@@ -70,7 +71,13 @@ impl Spelling {
 fn constraint_mut(join: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     use JoinOperator as J;
     match join {
-        J::Join(on) | J::Inner(on) | J::Left(on) | J::LeftOuter(on) | J::Right(on) | J::RightOuter(on) | J::FullOuter(on) => Some(on),
+        J::Join(on)
+        | J::Inner(on)
+        | J::Left(on)
+        | J::LeftOuter(on)
+        | J::Right(on)
+        | J::RightOuter(on)
+        | J::FullOuter(on) => Some(on),
         J::CrossJoin(on) | J::Semi(on) | J::LeftSemi(on) | J::RightSemi(on) | J::StraightJoin(on) => Some(on),
         J::Anti(on) | J::LeftAnti(on) | J::RightAnti(on) | J::AsOf { constraint: on, .. } => Some(on),
         J::CrossApply | J::OuterApply | J::ArrayJoin | J::LeftArrayJoin | J::InnerArrayJoin => None,
@@ -91,7 +98,9 @@ impl VisitorMut for Spelling {
         for item in &mut select.projection {
             match item {
                 SelectItem::ExprWithAlias { alias, .. } => self.ident(alias),
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => self.object(name),
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                    self.object(name)
+                }
                 _ => {}
             }
         }
@@ -128,7 +137,9 @@ impl VisitorMut for Spelling {
             Expr::QualifiedWildcard(name, _) => self.object(name),
             Expr::Function(function) => match &mut function.over {
                 Some(WindowType::NamedWindow(ident)) => self.ident(ident),
-                Some(WindowType::WindowSpec(window)) => window.window_name.iter_mut().for_each(|ident| self.ident(ident)),
+                Some(WindowType::WindowSpec(window)) => {
+                    window.window_name.iter_mut().for_each(|ident| self.ident(ident))
+                }
                 None => {}
             },
             _ => {}
@@ -155,7 +166,10 @@ mod tests {
     #[test]
     fn a_column_is_spelled_like_the_tables_and_an_alias_like_the_first_one_typed() {
         assert_eq!(
-            respelled("SELECT USERID AS Total, T.`userid` FROM Clicks AS t WHERE userId > 1 ORDER BY TOTAL", &["UserId"]),
+            respelled(
+                "SELECT USERID AS Total, T.`userid` FROM Clicks AS t WHERE userId > 1 ORDER BY TOTAL",
+                &["UserId"]
+            ),
             "SELECT UserId AS Total, T.`UserId` FROM Clicks AS T WHERE UserId > 1 ORDER BY Total"
         );
     }
@@ -163,7 +177,10 @@ mod tests {
     #[test]
     fn common_tables_joins_and_windows_are_respelled_too() {
         assert_eq!(
-            respelled("WITH C AS (SELECT 1 AS k) SELECT sum(K) OVER W, c.* FROM c JOIN d USING (K) WINDOW w AS (ORDER BY k)", &[]),
+            respelled(
+                "WITH C AS (SELECT 1 AS k) SELECT sum(K) OVER W, c.* FROM c JOIN d USING (K) WINDOW w AS (ORDER BY k)",
+                &[]
+            ),
             "WITH C AS (SELECT 1 AS k) SELECT sum(k) OVER W, C.* FROM C JOIN d USING(k) WINDOW W AS (ORDER BY k)"
         );
     }

@@ -63,7 +63,11 @@ pub(super) struct Prepared {
 
 /// Resolves and pins what `statement` reads.
 pub(super) async fn prepare(
-    mut statement: Statement, sources: &Sources<'_>, freshness: Freshness, seen: &SessionVector, pins: &Arc<QueryPins>,
+    mut statement: Statement,
+    sources: &Sources<'_>,
+    freshness: Freshness,
+    seen: &SessionVector,
+    pins: &Arc<QueryPins>,
 ) -> Result<Prepared, ReadError> {
     let mut spelling = Spelling::new();
     hidden::HIDDEN.into_iter().for_each(|name| spelling.know(name));
@@ -98,7 +102,9 @@ pub(super) async fn prepare(
 
 /// The statement's tables, by name.
 async fn resolve(
-    statement: &Statement, sources: &Sources<'_>, missing: &mut BTreeMap<(String, String), ReadError>,
+    statement: &Statement,
+    sources: &Sources<'_>,
+    missing: &mut BTreeMap<(String, String), ReadError>,
 ) -> Result<BTreeMap<(String, String), Resolved>, ReadError> {
     let (references, _) = resolve_table_references(&EngineStatement::Statement(Box::new(statement.clone())), false)?;
     let mut resolved = BTreeMap::new();
@@ -149,7 +155,9 @@ fn learn(resolved: &BTreeMap<(String, String), Resolved>, spelling: &mut Spellin
         match of {
             Resolved::Virtual(_) => {}
             Resolved::Rows(table) => table.columns.iter().for_each(|column| spelling.know(&column.name)),
-            Resolved::Errors(_) => crate::schema::error_schema().fields().iter().for_each(|field| spelling.know(field.name())),
+            Resolved::Errors(_) => {
+                crate::schema::error_schema().fields().iter().for_each(|field| spelling.know(field.name()))
+            }
         }
     }
 }
@@ -169,7 +177,10 @@ fn is_rows(name: &ObjectName, database: &str, resolved: &BTreeMap<(String, Strin
 
 /// Pins each table once, however often the statement names it or its error table.
 async fn pin(
-    resolved: &BTreeMap<(String, String), Resolved>, sources: &Sources<'_>, freshness: Freshness, seen: &SessionVector,
+    resolved: &BTreeMap<(String, String), Resolved>,
+    sources: &Sources<'_>,
+    freshness: Freshness,
+    seen: &SessionVector,
     pins: &Arc<QueryPins>,
 ) -> Result<BTreeMap<TableId, Arc<PinnedTable>>, ReadError> {
     let ids: BTreeSet<TableId> = resolved

@@ -123,7 +123,9 @@ mod tests {
     #[test]
     fn types_and_values_are_written_as_in_sql() {
         assert_eq!(
-            in_sql("Error during planning: Cannot coerce arithmetic expression Utf8 + Timestamp(µs) to Int64(5) = Utf8(\"a(b\")"),
+            in_sql(
+                "Error during planning: Cannot coerce arithmetic expression Utf8 + Timestamp(µs) to Int64(5) = Utf8(\"a(b\")"
+            ),
             "Cannot coerce arithmetic expression TEXT + DATETIME to 5 = 'a(b'"
         );
         assert_eq!(in_sql("Decimal128(10, 2) and Timestamp(µs, \"+00:00\")"), "DECIMAL(10, 2) and TIMESTAMP");

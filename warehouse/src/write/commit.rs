@@ -159,15 +159,19 @@ impl Committer {
     /// Tries until a store that is away is there again.
     async fn patiently(&self, attempt: impl AsyncFn() -> Result<(), FlushError>) -> Result<(), FlushError> {
         let (mut wait, longest) = RETRY;
+        let mut troubled = false;
         loop {
             let error = match attempt().await {
                 Err(error) if error.passes() => error,
                 outcome => {
-                    self.trouble.send_replace(None);
+                    if troubled {
+                        self.trouble.send_replace(None);
+                    }
                     return outcome;
                 }
             };
             tracing::warn!(pipeline = self.pipeline.name, %error, "flush failed, trying again");
+            troubled = true;
             self.trouble.send_replace(Some(error.to_string()));
             self.world.clock.sleep(wait).await;
             wait = (wait * 2).min(longest);

@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use catalog::{Epoch, ErrorPolicy, Gap, GapKind, GapPolicy, Offset, OffsetRange, Pipeline, StreamId, Table};
 use tokio::sync::mpsc;
-use vfs::{World, compute};
+use vfs::{Moment, World, compute};
 use wal::{Durable, Record, Wal, WalError};
 
 use super::batch::Batch;
 use super::decode::{PipelineDecoder, StreamOrigin};
 use super::failpoint::crash_point;
-use super::memory::MemoryBudget;
+use super::memory::{Charge, MemoryBudget};
 use super::messages::StreamCondition;
 use super::source::{Fetched, Records, Source, SourceError, SourceEvent, SourceStream};
 
@@ -29,6 +29,8 @@ use super::source::{Fetched, Records, Source, SourceError, SourceEvent, SourceSt
 pub(super) const IN_FLIGHT_MAX: usize = 16;
 /// How long the intake waits before it asks a full disk again.
 const DISK_FULL_RETRY: Duration = Duration::from_millis(500);
+/// A broker that was away and of which nothing bad was heard for so long is there again, though it may have no records.
+const TROUBLE_FADES: Duration = Duration::from_secs(30);
 
 /// What a task asks of its intake.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(super) enum IntakeCommand {
     Add(SourceStream, Epoch),
     /// Hand out nothing more of it.
     Remove(StreamId),
+    /// The same, and say when it is done by [`IntakeEvent::Removed`].
+    Release(StreamId, Epoch),
     /// Hand out nothing more at all, and say so by [`IntakeEvent::Ended`].
     End,
 }
@@ -45,6 +49,7 @@ pub(super) enum IntakeCommand {
 #[derive(Debug)]
 pub(super) struct Logging {
     pub batch: Batch,
+    pub charge: Charge,
     pub epoch: Epoch,
     pub durable: Durable,
     pub payload_bytes: u64,
@@ -58,8 +63,12 @@ pub(super) enum IntakeEvent {
     HighWatermark(StreamId, Offset),
     /// The stream is handed out no more.
     Condition(StreamId, Epoch, StreamCondition),
+    /// The answer to [`IntakeCommand::Release`]: nothing of the stream under this epoch comes after it.
+    Removed(StreamId, Epoch),
     /// Trouble, or `None` when it has passed. The flag says that it does not pass by itself.
     Trouble(Option<(String, bool)>),
+    /// The disk of the log is full: it would help to commit what is logged.
+    DiskFull(String),
     /// The WAL is lost: nothing can be logged any more.
     WalLost(String),
     /// The answer to [`IntakeCommand::End`]: nothing comes after it.
@@ -80,13 +89,32 @@ pub(super) struct Intake {
     pub commands: mpsc::Receiver<IntakeCommand>,
     pub events: mpsc::Sender<IntakeEvent>,
     pub streams: BTreeMap<StreamId, IntakeStream>,
-    pub troubled: bool,
+    /// A batch that the full disk refused. Nothing is fetched before it is logged, or its stream is removed.
+    pub refused: Option<Decoded>,
+    pub troubled: Option<Troubled>,
 }
 
 #[derive(Debug)]
 pub(super) struct IntakeStream {
     epoch: Epoch,
     source: SourceStream,
+}
+
+/// Trouble that the task was told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Troubled {
+    since: Moment,
+    fades: bool,
+}
+
+/// A batch before its append.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    batch: Batch,
+    charge: Charge,
+    record: Record,
+    payload_bytes: u64,
+    newest_timestamp_ms: Option<i64>,
 }
 
 /// The task is gone: there is nobody to take in for.
@@ -101,16 +129,29 @@ impl Intake {
 
     async fn take_in(&mut self) -> Result<(), Closed> {
         loop {
-            self.source.set_paused(!self.has_room());
+            let is_held_up = self.refused.is_some();
+            self.source.set_paused(is_held_up || !self.has_room());
+            if !self.streams.is_empty() {
+                crash_point("fetch.before");
+            }
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(IntakeCommand::Add(stream, epoch)) => self.add(stream, epoch).await?,
                     Some(IntakeCommand::Remove(stream)) => self.remove(stream).await,
+                    Some(IntakeCommand::Release(stream, epoch)) => {
+                        self.remove(stream).await;
+                        self.tell(IntakeEvent::Removed(stream, epoch)).await?;
+                    }
                     Some(IntakeCommand::End) => return self.tell(IntakeEvent::Ended).await,
                     None => return Err(Closed),
                 },
-                event = self.source.next() => self.handle(event).await?,
+                () = self.world.clock.sleep(DISK_FULL_RETRY), if is_held_up => {
+                    if let Some(refused) = self.refused.take() {
+                        self.append(refused).await?;
+                    }
+                }
+                event = self.source.next(), if !is_held_up => self.handle(event).await?,
             }
         }
     }
@@ -124,6 +165,11 @@ impl Intake {
     }
 
     async fn add(&mut self, stream: SourceStream, epoch: Epoch) -> Result<(), Closed> {
+        self.forget_refused(stream.stream);
+        self.begin(stream, epoch).await
+    }
+
+    async fn begin(&mut self, stream: SourceStream, epoch: Epoch) -> Result<(), Closed> {
         let id = stream.stream;
         match self.source.add(stream.clone()).await {
             Ok(()) => {
@@ -131,6 +177,7 @@ impl Intake {
                 Ok(())
             }
             Err(error) => {
+                self.streams.remove(&id);
                 self.tell(IntakeEvent::Condition(id, epoch, StreamCondition::Lost { cause: error.to_string() })).await?;
                 self.trouble(Some(error)).await
             }
@@ -138,17 +185,22 @@ impl Intake {
     }
 
     async fn remove(&mut self, stream: StreamId) {
+        self.forget_refused(stream);
         self.streams.remove(&stream);
         self.source.remove(stream).await;
     }
 
+    fn forget_refused(&mut self, stream: StreamId) {
+        self.refused.take_if(|refused| refused.batch.stream == stream);
+    }
+
     async fn trouble(&mut self, error: Option<SourceError>) -> Result<(), Closed> {
-        if error.is_none() && !self.troubled {
+        if error.is_none() && self.troubled.is_none() {
             return Ok(());
         }
-        self.troubled = error.is_some();
-        let lasting = !matches!(error, Some(SourceError::Unreachable { .. }));
-        self.tell(IntakeEvent::Trouble(error.map(|error| (error.to_string(), lasting)))).await
+        let fades = matches!(error, Some(SourceError::Unreachable { .. }));
+        self.troubled = error.is_some().then(|| Troubled { since: self.world.clock.now(), fades });
+        self.tell(IntakeEvent::Trouble(error.map(|error| (error.to_string(), !fades)))).await
     }
 
     async fn handle(&mut self, event: SourceEvent) -> Result<(), Closed> {
@@ -163,7 +215,11 @@ impl Intake {
                 self.give_up(stream, StreamCondition::TopicChanged { found }).await
             }
             SourceEvent::Trouble(error) => self.trouble(Some(error)).await,
-            SourceEvent::Idle => Ok(()),
+            SourceEvent::Idle => {
+                let now = self.world.clock.now();
+                let has_faded = |troubled: Troubled| troubled.fades && now.since(troubled.since) >= TROUBLE_FADES;
+                if self.troubled.is_some_and(has_faded) { self.trouble(None).await } else { Ok(()) }
+            }
         }
     }
 
@@ -190,37 +246,50 @@ impl Intake {
         let (epoch, again) = (known.epoch, SourceStream { position: low, ..known.source.clone() });
         let gaps = vec![Gap { kind: GapKind::Expired, range }];
         self.log(Fetched { stream, range, records: Records::default(), gaps }).await?;
-        self.add(again, epoch).await
+        // The gap may not have been logged, because the stream is fenced.
+        if self.streams.contains_key(&stream) { self.begin(again, epoch).await } else { Ok(()) }
     }
 
     /// Decodes and appends. Both keep the order of the stream: the intake does one batch at a time.
     async fn log(&mut self, fetched: Fetched) -> Result<(), Closed> {
         let Some(known) = self.streams.get(&fetched.stream) else { return Ok(()) };
-        let epoch = known.epoch;
-        let source = &known.source;
-        let origin =
-            StreamOrigin { stream: fetched.stream, topic: Arc::clone(&source.topic), partition: source.partition };
+        let (stream, epoch) = (fetched.stream, known.epoch);
+        let origin = StreamOrigin { stream, topic: Arc::clone(&known.source.topic), partition: known.source.partition };
         crash_point("decode.before");
         let payload_bytes = fetched.records.bytes() as u64;
         let newest_timestamp_ms = fetched.records.iter().filter_map(|record| record.timestamp_ms).max();
         let (batch, payload) = self.decode(origin, fetched).await;
-        if self.pipeline.settings.errors == ErrorPolicy::Pause
-            && let Some((offset, message)) = first_error(&batch)
-        {
-            return self.give_up(batch.stream, StreamCondition::BadRecord { offset, message }).await;
+        let decoded = Decoded {
+            charge: self.budget.charge(batch.bytes()),
+            batch,
+            record: Record { stream: stream.0, epoch: epoch.0, payload },
+            payload_bytes,
+            newest_timestamp_ms,
+        };
+        match first_error(&decoded.batch).filter(|_| self.pipeline.settings.errors == ErrorPolicy::Pause) {
+            None => self.append(decoded).await,
+            Some((offset, message)) => self.stop_before(decoded, offset, message).await,
         }
-        crash_point("log.before");
-        let stream = batch.stream;
-        match self.append(Record { stream: stream.0, epoch: epoch.0, payload }).await? {
-            Ok(durable) => {
-                let logging = Logging { batch, epoch, durable, payload_bytes, newest_timestamp_ms };
-                self.tell(IntakeEvent::Logging(Box::new(logging))).await
-            }
-            Err(error @ WalError::Fenced { .. }) => {
-                self.give_up(stream, StreamCondition::Lost { cause: error.to_string() }).await
-            }
-            Err(error) => self.tell(IntakeEvent::WalLost(error.to_string())).await,
+    }
+
+    /// Under `errors = pause` the stream stops before the bad record: what lies before it is taken in.
+    async fn stop_before(&mut self, decoded: Decoded, offset: Offset, message: String) -> Result<(), Closed> {
+        let range = OffsetRange::new(decoded.batch.range.start, offset);
+        let stream = decoded.batch.stream;
+        if !range.is_empty() {
+            let batch = decoded.batch.slice(range);
+            let payload = batch.encode(self.pipeline.fence, self.table.schema);
+            let record = Record { payload, ..decoded.record };
+            self.append(Decoded { batch, record, ..decoded }).await?;
         }
+        // On a full disk it is fetched again, and found again, when there is room.
+        if self.refused.take().is_some() {
+            let Some(known) = self.streams.get(&stream) else { return Ok(()) };
+            let (epoch, again) = (known.epoch, SourceStream { position: range.start, ..known.source.clone() });
+            self.world.clock.sleep(DISK_FULL_RETRY).await;
+            return self.begin(again, epoch).await;
+        }
+        self.give_up(stream, StreamCondition::BadRecord { offset, message }).await
     }
 
     async fn decode(&mut self, origin: StreamOrigin, fetched: Fetched) -> (Batch, bytes::Bytes) {
@@ -236,24 +305,28 @@ impl Intake {
         (batch, payload)
     }
 
-    /// Appends, and waits out a full disk: nothing is lost meanwhile, for nothing more is fetched.
-    async fn append(&mut self, record: Record) -> Result<Result<Durable, WalError>, Closed> {
-        let mut told = false;
-        loop {
-            match self.wal.append(record.clone()).await {
-                Err(error @ WalError::DiskFull) => {
-                    if !told {
-                        self.troubled = true;
-                        told = true;
-                        self.tell(IntakeEvent::Trouble(Some((error.to_string(), false)))).await?;
-                    }
-                    self.world.clock.sleep(DISK_FULL_RETRY).await;
-                    if self.events.is_closed() {
-                        return Err(Closed);
-                    }
-                }
-                outcome => return Ok(outcome),
+    /// Appends. A full disk is waited out, and commands are heard meanwhile: a stream that moves, or a task that ends, must not
+    /// wait for room that only their commit would make.
+    async fn append(&mut self, decoded: Decoded) -> Result<(), Closed> {
+        crash_point("log.before");
+        let stream = decoded.batch.stream;
+        let epoch = Epoch(decoded.record.epoch);
+        match self.wal.append(decoded.record.clone()).await {
+            Ok(durable) => {
+                let Decoded { batch, charge, payload_bytes, newest_timestamp_ms, .. } = decoded;
+                let logging = Logging { batch, charge, epoch, durable, payload_bytes, newest_timestamp_ms };
+                self.tell(IntakeEvent::Logging(Box::new(logging))).await?;
+                self.trouble(None).await
             }
+            Err(error @ WalError::DiskFull) => {
+                self.refused = Some(decoded);
+                self.troubled = Some(Troubled { since: self.world.clock.now(), fades: false });
+                self.tell(IntakeEvent::DiskFull(error.to_string())).await
+            }
+            Err(error @ (WalError::Fenced { .. } | WalError::TooLarge { .. })) => {
+                self.give_up(stream, StreamCondition::Lost { cause: error.to_string() }).await
+            }
+            Err(error) => self.tell(IntakeEvent::WalLost(error.to_string())).await,
         }
     }
 }

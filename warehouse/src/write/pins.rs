@@ -1,27 +1,45 @@
 //! Pins: rows in memory that a running query still needs (PROTOCOL, "Snapshots and memtable reads").
 //!
 //! A pin holds the batches themselves, so a flush, a commit or a fence cannot take them away; their bytes stay charged to
-//! the process's memory limit, and the pin ends with its query, or after a time.
+//! the process's memory limit. It ends with its query, or after a time, or when memory is spent and pins are what spends it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use catalog::{Offset, OffsetRange, PartKind, StreamId};
 use arrow::array::RecordBatch;
+use catalog::{Offset, OffsetRange, PartKind, StreamId};
 use vfs::{Clock, Moment};
 
 use super::batch::slice_offsets;
+use super::memory::MemoryBudget;
 use super::memtable::Held;
 use crate::read::pin::{MemtableScan, PinError, QueryId};
 
 /// A query that takes longer loses its pin, and says so.
 pub const PIN_SECONDS_MAX: u64 = 600;
+/// While memory is spent, pins alone may keep this share of it from being given back.
+const PINNED_SHARE: u64 = 4;
+
+/// Rows of one stream up to `end`.
+#[derive(Debug)]
+struct PinnedRows {
+    end: Offset,
+    batches: Vec<Arc<Held>>,
+}
+
+impl PinnedRows {
+    fn cover(&self, range: OffsetRange) -> bool {
+        range.end <= self.end && self.batches.first().is_some_and(|first| first.batch.range.start <= range.start)
+    }
+}
 
 #[derive(Debug)]
-struct Pin {
-    until: Moment,
-    streams: BTreeMap<StreamId, (Offset, Vec<Arc<Held>>)>,
+enum Pin {
+    /// Each stream with what was pinned of it: more than once, if the query has planned again.
+    Held { since: Moment, streams: BTreeMap<StreamId, Vec<PinnedRows>> },
+    /// Its rows were let go before its query ended; kept to say so.
+    Released { since: Moment, seconds: u64 },
 }
 
 /// The pins of one worker.
@@ -41,11 +59,17 @@ impl Pins {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds the rows of these streams for `query`, with their ends.
-    pub fn hold(&self, query: QueryId, streams: BTreeMap<StreamId, (Offset, Vec<Arc<Held>>)>) {
-        let until = self.clock.now().after(Duration::from_secs(PIN_SECONDS_MAX));
+    /// Holds the rows of these streams for `query`, with their ends. What it holds already stays: a scan that was planned with it
+    /// reads just that.
+    pub fn hold(&self, query: QueryId, rows: BTreeMap<StreamId, (Offset, Vec<Arc<Held>>)>) {
+        let since = self.clock.now();
         let mut pins = self.lock();
-        pins.entry(query).or_insert_with(|| Pin { until, streams: BTreeMap::new() }).streams.extend(streams);
+        let pin = pins.entry(query).or_insert_with(|| Pin::Held { since, streams: BTreeMap::new() });
+        // Of a query that has lost its pin no scan can be answered, so nothing more is held for it.
+        let Pin::Held { streams, .. } = pin else { return };
+        for (stream, (end, batches)) in rows {
+            streams.entry(stream).or_default().push(PinnedRows { end, batches });
+        }
     }
 
     /// Lets go of what `query` holds.
@@ -56,24 +80,82 @@ impl Pins {
     /// Lets go of pins whose time is over.
     pub fn expire(&self) {
         let now = self.clock.now();
-        self.lock().retain(|_, pin| pin.until > now);
+        let over = |since: Moment| now.since(since) >= Duration::from_secs(PIN_SECONDS_MAX);
+        self.lock().retain(|_, pin| match pin {
+            Pin::Held { since, .. } if over(*since) => {
+                pin.let_go(now);
+                true
+            }
+            Pin::Held { .. } => true,
+            Pin::Released { since, .. } => !over(*since),
+        });
+    }
+
+    /// While memory is spent, lets go of the oldest pins, until pins alone hold no more than a share of it. *(Else one slow query
+    /// stops the intake for as long as it runs.)*
+    pub fn relieve(&self, budget: &MemoryBudget) {
+        let now = self.clock.now();
+        let mut pins = self.lock();
+        while !budget.has_room() && held_alone(&pins) > budget.limit() / PINNED_SHARE {
+            let held = pins.iter().filter_map(|(query, pin)| pin.since().map(|since| (since, *query)));
+            let Some((_, query)) = held.min() else { return };
+            tracing::warn!(query = query.0, "memory is spent: the rows that a query has pinned are let go");
+            if let Some(pin) = pins.get_mut(&query) {
+                pin.let_go(now);
+            }
+        }
     }
 
     /// The pinned rows of exactly the ranges of `scan`, projected.
     ///
     /// # Errors
-    /// If the pin has ended, or does not reach so far.
+    /// If the pin has ended.
+    ///
+    /// # Panics
+    /// If a range is not within what was pinned: the query's coordinator planned with what it was answered.
     pub fn rows(&self, scan: &MemtableScan) -> Result<Vec<RecordBatch>, PinError> {
         let pins = self.lock();
-        let pin = pins.get(&scan.query).ok_or(PinError::Released { seconds: PIN_SECONDS_MAX })?;
+        let streams = match pins.get(&scan.query) {
+            Some(Pin::Held { streams, .. }) => streams,
+            Some(Pin::Released { seconds, .. }) => return Err(PinError::Released { seconds: *seconds }),
+            None => return Err(PinError::Released { seconds: PIN_SECONDS_MAX }),
+        };
         let mut rows = Vec::new();
         for (stream, range) in scan.ranges.iter().filter(|(_, range)| !range.is_empty()) {
-            let (end, batches) = pin.streams.get(stream).ok_or(PinError::Released { seconds: PIN_SECONDS_MAX })?;
-            assert!(range.end <= *end, "a scan of stream {stream} {range} goes beyond its pin, which ends at {end}");
-            rows.extend(batches.iter().filter_map(|held| slice(held, *range, scan)));
+            let pinned = streams.get(stream).and_then(|pinned| pinned.iter().find(|pinned| pinned.cover(*range)));
+            let pinned = pinned.unwrap_or_else(|| panic!("a scan of stream {stream} {range} goes beyond its pin"));
+            rows.extend(pinned.batches.iter().filter_map(|held| slice(held, *range, scan)));
         }
         Ok(rows)
     }
+}
+
+impl Pin {
+    fn since(&self) -> Option<Moment> {
+        match self {
+            Self::Held { since, .. } => Some(*since),
+            Self::Released { .. } => None,
+        }
+    }
+
+    fn let_go(&mut self, now: Moment) {
+        if let Self::Held { since, .. } = self {
+            *self = Self::Released { since: now, seconds: now.since(*since).as_secs() };
+        }
+    }
+}
+
+/// Bytes that only pins hold: nothing else would keep them.
+fn held_alone(pins: &BTreeMap<QueryId, Pin>) -> u64 {
+    let mut held: BTreeMap<*const Held, (&Arc<Held>, usize)> = BTreeMap::new();
+    for pin in pins.values() {
+        let Pin::Held { streams, .. } = pin else { continue };
+        for batch in streams.values().flatten().flat_map(|rows| &rows.batches) {
+            held.entry(Arc::as_ptr(batch)).or_insert((batch, 0)).1 += 1;
+        }
+    }
+    let alone = held.into_values().filter(|(batch, pinned)| Arc::strong_count(batch) == *pinned);
+    alone.map(|(batch, _)| batch.charge.bytes()).sum()
 }
 
 fn slice(held: &Held, range: OffsetRange, scan: &MemtableScan) -> Option<RecordBatch> {

@@ -1,98 +1,90 @@
 //! Recovery: which logged batches a restarted worker may take as its own (PROTOCOL, "WAL replay and standby").
 //!
 //! Only records of the stream's newest epoch in the catalog, if that was granted to this node and to this pipeline
-//! version, and contiguous from the committed offset. All else is dropped and fetched again: another owner may have held
-//! the stream in between, and left other rows at the same offsets.
+//! version, contiguous from the committed offset and cut at it. All else is dropped and fetched again: another owner may have
+//! held the stream in between, and left other rows at the same offsets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 
-use catalog::{Fence, Granted, NodeId, Offset, Pipeline, SchemaId, StreamId, Table};
-use wal::{Replay, WalError, WalPosition};
+use catalog::{Fence, Granted, NodeId, Offset, OffsetRange, Pipeline, SchemaId, StreamId, Table};
+use wal::{Replay, Replayed, WalError, WalPosition};
 
 use super::batch::{Batch, BatchHead};
 use crate::schema::storage_schema;
 
-/// The replayed log, until recovery is over: its views keep removed segments on the disk, so it must not live longer.
+/// What the replayed log has of one stream.
 #[derive(Debug)]
-pub struct Recovered(Mutex<Option<Arc<Replay>>>);
-
-impl Recovered {
-    /// What was in the log when it was opened.
-    pub fn new(replay: Replay) -> Self {
-        Self(Mutex::new(Some(Arc::new(replay))))
-    }
-
-    /// The replayed log, while recovery lasts.
-    pub fn replay(&self) -> Option<Arc<Replay>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Ends recovery; what was there, if it had not ended before.
-    pub fn end(&self) -> Option<Arc<Replay>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
+pub struct Adoptable {
+    /// The batches that may be adopted, each with its place in the log: in order, contiguous from the committed offset.
+    pub batches: Vec<(Batch, WalPosition)>,
+    /// Where the stream's last record is, adopted or not: once the adopted ones are logged again nothing up to it is needed.
+    pub last: WalPosition,
 }
 
 /// What decides whether a record may be adopted.
 #[derive(Clone, Copy, Debug)]
-struct Adoption<'a> {
+struct Adoption {
     stream: StreamId,
     /// The epoch before this grant, if this node held it under this version of pipeline and table.
     epoch: Option<u64>,
     fence: Fence,
     schema: SchemaId,
-    granted: &'a Granted,
+    /// Where the next batch must begin, or reach over.
+    next: Offset,
 }
 
-impl<'a> Adoption<'a> {
-    fn new(granted: &'a Granted, node: &NodeId, pipeline: &Pipeline, table: &Table) -> Self {
+impl Adoption {
+    fn new(granted: &Granted, node: &NodeId, pipeline: &Pipeline, table: &Table) -> Self {
         let previous = granted.previous.as_ref();
         let mine = previous.filter(|previous| previous.node == *node && previous.pipeline_fence == pipeline.fence);
         let epoch = mine.map(|previous| previous.epoch.0);
-        Self { stream: granted.stream, epoch, fence: pipeline.fence, schema: table.schema, granted }
+        let (fence, schema, next) = (pipeline.fence, table.schema, granted.committed);
+        Self { stream: granted.stream, epoch, fence, schema, next }
     }
 
-    fn admits(&self, epoch: u64, head: &BatchHead, next: Offset) -> bool {
+    fn admits(&self, epoch: u64, head: &BatchHead) -> bool {
         self.epoch == Some(epoch)
             && head.stream == self.stream
             && head.pipeline_fence == self.fence
             && head.schema == self.schema
-            && head.range.start == next
-            && next >= self.granted.committed
+            && head.range.start <= self.next
+            && self.next < head.range.end
     }
 }
 
-/// The batches of `granted`'s stream that may be adopted, in order, contiguous from the committed offset; and the position
-/// of the stream's last record in the replayed log, adopted or not: after adoption nothing up to it is needed.
+/// What the log has of the granted streams; nothing for those of which it has no record. Reads the log once, whatever the
+/// number of streams, and adopts batches of at most about `bytes_max`.
 ///
 /// # Errors
 /// If the log is damaged in the middle.
 pub fn adoptable(
-    replay: &Replay, granted: &Granted, node: &NodeId, pipeline: &Pipeline, table: &Table, bytes_max: u64,
-) -> Result<(Vec<Batch>, Option<WalPosition>), WalError> {
-    let adoption = Adoption::new(granted, node, pipeline, table);
+    replay: &Replay, grants: &[Granted], node: &NodeId, pipeline: &Pipeline, table: &Table, bytes_max: u64,
+) -> Result<BTreeMap<StreamId, Adoptable>, WalError> {
     let schema = storage_schema(table);
-    let mut next = granted.committed;
-    let (mut batches, mut last, mut bytes) = (Vec::new(), None, 0);
+    let adoption = |granted: &Granted| (granted.stream, Adoption::new(granted, node, pipeline, table));
+    let mut adoptions: BTreeMap<StreamId, Adoption> = grants.iter().map(adoption).collect();
+    let mut found: BTreeMap<StreamId, Adoptable> = BTreeMap::new();
+    let mut bytes = 0;
     for record in replay.records() {
-        let record = record?;
-        if record.stream != granted.stream.0 {
+        let Replayed { stream, epoch, position, payload } = record?;
+        let Some(adoption) = adoptions.get_mut(&StreamId(stream)) else { continue };
+        let adoptable =
+            found.entry(adoption.stream).or_insert(Adoptable { batches: Vec::new(), last: position });
+        adoptable.last = position;
+        let Ok(head) = Batch::decode_head(&payload) else { continue };
+        if bytes >= bytes_max || !adoption.admits(epoch, &head) {
             continue;
         }
-        last = Some(record.position);
-        let Ok(head) = Batch::decode_head(&record.payload) else { continue };
-        if bytes > bytes_max || !adoption.admits(record.epoch, &head, next) {
-            continue;
-        }
-        match Batch::decode(&record.payload, &schema) {
+        match Batch::decode(&payload, &schema) {
             Ok(batch) => {
-                next = batch.range.end;
+                let batch = batch.slice(OffsetRange::new(adoption.next, head.range.end));
+                adoption.next = batch.range.end;
                 bytes += batch.bytes();
-                batches.push(batch);
+                adoptable.batches.push((batch, position));
             }
             // Fetching it again is always right, so a batch of a format that is not known costs time only.
-            Err(error) => tracing::warn!(stream = granted.stream.0, %error, "a logged batch is not adopted"),
+            Err(error) => tracing::warn!(stream, %error, "a logged batch is not adopted"),
         }
     }
-    Ok((batches, last))
+    Ok(found)
 }

@@ -10,12 +10,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::{Catalog, CatalogError};
+use catalog::{Catalog, CatalogError, Garbage};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use vfs::World;
 
-/// Objects removed at one go.
+/// Objects listed at one go.
 const GARBAGE_PER_ROUND: usize = 1_000;
 
 /// See the module.
@@ -27,7 +27,8 @@ pub struct Sweeper {
     pub objects: Arc<dyn ObjectStore>,
     /// Time.
     pub world: World,
-    /// Intents older than this are tried.
+    /// Intents older than this are tried; and objects of dropped tables that were dropped longer ago, so that queries that
+    /// began before have ended.
     pub intent_age: Duration,
 }
 
@@ -53,32 +54,50 @@ impl Sweeper {
         }
     }
 
-    /// One round.
+    /// One round. What cannot be deleted does not keep the rest from being.
     ///
     /// # Errors
     /// If the catalog or the store does not answer; what was claimed stays on the garbage list.
     pub async fn sweep(&self) -> Result<Swept, SweepError> {
-        let mut swept = Swept::default();
-        let now = self.world.clock.wall().0;
-        let age = i64::try_from(self.intent_age.as_micros()).unwrap_or(i64::MAX);
-        for intent in self.catalog.intents().await? {
-            if now.saturating_sub(intent.created) < age {
-                continue;
+        let mut swept = Swept { intents: self.claim().await?, objects: 0 };
+        loop {
+            let garbage = self.catalog.garbage_records(GARBAGE_PER_ROUND).await?;
+            let due = garbage.iter().filter(|garbage| self.is_due(garbage.since));
+            let (mut deleted, mut failed) = (0, None);
+            for Garbage { path, .. } in due {
+                match self.objects.delete(&Path::from(path.as_str())).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {
+                        self.catalog.forget_garbage(path).await?;
+                        deleted += 1;
+                    }
+                    Err(error) => {
+                        tracing::warn!(path, %error, "an object that nobody needs could not be deleted");
+                        failed = Some(error);
+                    }
+                }
             }
+            swept.objects += deleted;
+            match failed {
+                Some(error) => return Err(error.into()),
+                None if deleted == 0 || garbage.len() < GARBAGE_PER_ROUND => return Ok(swept),
+                None => {}
+            }
+        }
+    }
+
+    /// Claims the intents whose time is over; how many it got. One that belongs to a part that was committed is nobody's.
+    async fn claim(&self) -> Result<u64, SweepError> {
+        let mut claimed = 0;
+        for intent in self.catalog.intents().await?.iter().filter(|intent| self.is_due(intent.created)) {
             // A claim whose outcome is unknown deletes nothing; the next round finds the intent, or the garbage.
-            if self.catalog.claim_intent(&intent).await? {
-                swept.intents += 1;
-            }
+            claimed += u64::from(self.catalog.claim_intent(intent).await?);
         }
-        for path in self.catalog.garbage(GARBAGE_PER_ROUND).await? {
-            match self.objects.delete(&Path::from(path.as_str())).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            self.catalog.forget_garbage(&path).await?;
-            swept.objects += 1;
-        }
-        Ok(swept)
+        Ok(claimed)
+    }
+
+    fn is_due(&self, since: i64) -> bool {
+        let age = i64::try_from(self.intent_age.as_micros()).unwrap_or(i64::MAX);
+        self.world.clock.wall().0.saturating_sub(since) >= age
     }
 }
 

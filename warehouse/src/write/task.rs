@@ -9,29 +9,29 @@
 //! ```
 //!
 //! States: `Running` (with or without trouble), then `Draining` once stopped: the intake has ended, what was logged is
-//! published and committed, and the task ends. Owns the order of these steps; each step has its own file.
+//! published and committed, and the task ends. Owns the order of these steps; each step has its own file: `takeover.rs` begins
+//! with granted streams, `logged.rs` publishes.
+//!
+//! The task never waits for its intake: each fills the other's bounded channel, and two that wait for each other wait for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use catalog::{NodeId, Offset, Pipeline, StreamId, Table, TaskIndex};
+use catalog::{Epoch, NodeId, Pipeline, StreamId, Table, TaskIndex};
 use tokio::sync::{mpsc, watch};
 use vfs::World;
-use wal::{Record, Wal, WalError};
+use wal::{Replay, Wal, WalError, WalPosition};
 
-use super::batch::Batch;
 use super::commit::{Committed, Committer};
-use super::failpoint::crash_point;
 use super::flush_policy::{FlushView, flush_due};
 use super::intake::{IN_FLIGHT_MAX, IntakeCommand, IntakeEvent, Logging};
 use super::memory::MemoryBudget;
-use super::memtable::{Held, Memtable};
+use super::memtable::Memtable;
 use super::messages::{OwnedStream, StreamCondition, StreamReport, TaskReport, TaskState, Trouble};
-use super::recovery::{Recovered, adoptable};
-use super::source::SourceStream;
 
 /// How often timers are looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(50);
@@ -39,8 +39,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// What a worker asks of a task.
 #[derive(Debug)]
 pub(super) enum TaskCommand {
-    /// Hold these streams.
-    Own(Vec<OwnedStream>),
+    /// Hold these streams, and adopt what the log of the process before has of them.
+    Own(Vec<OwnedStream>, Option<Arc<Replay>>),
     /// Commit and let go of these.
     Release(Vec<StreamId>),
     /// Commit soon: the WAL needs room.
@@ -60,13 +60,27 @@ pub(super) enum TaskEnd {
     WalLost(String),
 }
 
+/// Whether a stream is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// It is.
+    Kept,
+    /// It is to be let go; the intake may still have batches of it.
+    Leaving,
+    /// It is to be let go, and the intake hands out nothing more of it.
+    Last,
+}
+
 /// What a task has of one stream.
 #[derive(Debug)]
-struct Stream {
-    report: StreamReport,
-    incarnation: Arc<str>,
-    /// Set when it is to be let go once it is committed.
-    releasing: bool,
+pub(super) struct Stream {
+    pub(super) report: StreamReport,
+    pub(super) incarnation: Arc<str>,
+    pub(super) stay: Stay,
+    /// Whether it is being fetched again from the end of what is logged, after a batch that the log did not take.
+    pub(super) refetching: bool,
+    /// The last of its logged records that are not published, and that no later commit will release.
+    pub(super) debris: Option<WalPosition>,
 }
 
 /// See the module.
@@ -77,8 +91,9 @@ pub(super) struct Task {
     pub node: NodeId,
     pub world: World,
     pub wal: Wal,
-    pub recovered: Arc<Recovered>,
     pub budget: Arc<MemoryBudget>,
+    /// Set while the WAL is over its limit.
+    pub wal_full: Arc<AtomicBool>,
     pub memtable: Arc<Memtable>,
     pub committer: Arc<Committer>,
     pub commit_trouble: watch::Receiver<Option<String>>,
@@ -110,14 +125,20 @@ impl TaskStatus {
 type Flushing = Pin<Box<dyn Future<Output = Committed> + Send>>;
 
 /// The changing half of a task.
-struct Running {
-    streams: BTreeMap<StreamId, Stream>,
+pub(super) struct Running {
+    pub(super) streams: BTreeMap<StreamId, Stream>,
+    /// What the intake is to be asked, when it has room for it.
+    pub(super) asks: VecDeque<IntakeCommand>,
     logging: VecDeque<Box<Logging>>,
     flushing: Option<Flushing>,
-    flush_wanted: bool,
+    pub(super) flush_wanted: bool,
+    listening: bool,
     draining: bool,
     intake_ended: bool,
     trouble: Option<Trouble>,
+    commit_trouble: Option<Trouble>,
+    /// Why the task of this share ended before; until this one has committed, it may end so too.
+    ended_before: Option<Trouble>,
     report: TaskReport,
 }
 
@@ -127,21 +148,26 @@ impl Task {
         let report = self.status.get();
         let mut running = Running {
             streams: BTreeMap::new(),
+            asks: VecDeque::new(),
             logging: VecDeque::new(),
             flushing: None,
             flush_wanted: false,
+            listening: true,
             draining: false,
             intake_ended: false,
             trouble: None,
+            commit_trouble: None,
+            ended_before: report.trouble.clone(),
             report,
         };
         loop {
             if let Err(end) = self.step(&mut running).await {
                 return end;
             }
-            self.memtable.retire(self.world.clock.now(), !self.budget.has_room());
-            self.start_flush(&mut running);
+            // Rows that are kept for readers only must not make the others be flushed before their time.
+            self.memtable.retire(self.world.clock.now(), self.budget.is_pressed());
             self.finish_releases(&mut running);
+            self.start_flush(&mut running);
             self.tell(&mut running);
             if running.draining && running.is_empty() && self.memtable.mutable().1.is_none() {
                 return TaskEnd::Drained;
@@ -154,14 +180,24 @@ impl Task {
         let tick = self.world.clock.sleep(TICK);
         tokio::select! {
             biased;
-            command = self.inbox.recv(), if !running.draining => match command {
+            command = self.inbox.recv(), if running.listening => match command {
                 Some(command) => self.command(command, running).await,
-                None => self.command(TaskCommand::Drain, running).await,
+                None => {
+                    running.listening = false;
+                    self.command(TaskCommand::Drain, running).await
+                }
             },
-            committed = next_commit(&mut running.flushing) => self.committed(committed, running).await,
-            outcome = next_durable(&mut running.logging) => self.logged(outcome, running).await,
+            room = self.intake.reserve(), if !running.asks.is_empty() => {
+                // An intake that is gone has said why in its last event, so a failed send needs no word of its own.
+                if let (Some(command), Ok(room)) = (running.asks.pop_front(), room) {
+                    room.send(command);
+                }
+                Ok(())
+            }
+            committed = next_commit(&mut running.flushing) => self.committed(committed, running),
+            (logging, outcome) = next_durable(&mut running.logging) => self.logged(*logging, outcome, running),
             event = self.events.recv(), if !running.intake_ended && running.logging.len() < IN_FLIGHT_MAX => {
-                self.event(event, running).await
+                self.event(event, running)
             }
             () = tick => Ok(()),
         }
@@ -169,99 +205,33 @@ impl Task {
 
     async fn command(&mut self, command: TaskCommand, running: &mut Running) -> Result<(), TaskEnd> {
         match command {
-            TaskCommand::Own(streams) => {
-                for owned in streams {
-                    self.own(owned, running).await?;
-                }
-            }
+            // It ends: the manager misses the streams in the next heartbeat, and grants them again.
+            TaskCommand::Own(..) if running.draining => {}
+            TaskCommand::Own(streams, replay) => self.own(streams, replay, running).await?,
             TaskCommand::Release(streams) => {
                 for id in streams {
-                    if let Some(stream) = running.streams.get_mut(&id) {
-                        stream.releasing = true;
-                        self.ask(IntakeCommand::Remove(id)).await;
-                        running.flush_wanted = true;
-                    }
+                    let Some(stream) = running.streams.get_mut(&id).filter(|stream| stream.stay == Stay::Kept) else { continue };
+                    stream.stay = Stay::Leaving;
+                    running.asks.push_back(IntakeCommand::Release(id, stream.report.epoch));
+                    running.flush_wanted = true;
                 }
             }
             TaskCommand::Flush => running.flush_wanted = true,
             TaskCommand::Drain => {
-                running.draining = true;
-                running.flush_wanted = true;
-                self.ask(IntakeCommand::End).await;
+                if !running.draining {
+                    running.draining = true;
+                    running.asks.push_back(IntakeCommand::End);
+                }
             }
         }
         Ok(())
     }
 
-    /// An intake that is gone has said why in its last event, so a failed send needs no word of its own.
-    async fn ask(&self, command: IntakeCommand) {
-        drop(self.intake.send(command).await);
-    }
-
-    /// Takes a granted stream: adopts what the WAL has of it, and fetches from there.
-    async fn own(&mut self, owned: OwnedStream, running: &mut Running) -> Result<(), TaskEnd> {
-        let (granted, identity) = (&owned.granted, &owned.stream.identity);
-        let id = granted.stream;
-        let newest = running.streams.get(&id).map(|stream| stream.report.epoch);
-        if newest.is_some_and(|newest| newest >= granted.owner.epoch) {
-            return Ok(()); // The same command again, or an older one (I2).
-        }
-        crash_point("grant.after");
-        self.ask(IntakeCommand::Remove(id)).await;
-        self.wal.fence(id.0, granted.owner.epoch.0);
-        self.memtable.open(id, granted.owner.epoch, granted.committed);
-        let topic: Arc<str> = Arc::from(identity.topic.as_str());
-        let report = StreamReport {
-            stream: id,
-            topic: Arc::clone(&topic),
-            partition: identity.partition,
-            epoch: granted.owner.epoch,
-            committed: granted.committed,
-            visible: granted.committed,
-            high_watermark: None,
-            visible_timestamp_ms: None,
-            condition: StreamCondition::Owned,
-        };
-        let incarnation: Arc<str> = Arc::from(identity.incarnation.as_str());
-        running.streams.insert(id, Stream { report, incarnation: Arc::clone(&incarnation), releasing: false });
-        let position = self.adopt(&owned).await?;
-        let stream = SourceStream { stream: id, topic, incarnation, partition: identity.partition, position };
-        self.ask(IntakeCommand::Add(stream, granted.owner.epoch)).await;
-        Ok(())
-    }
-
-    /// Logs adopted batches again under the new epoch, and publishes them; returns where fetching goes on.
-    async fn adopt(&self, owned: &OwnedStream) -> Result<Offset, TaskEnd> {
-        crash_point("recover.before");
-        let granted = &owned.granted;
-        let Some(replay) = self.recovered.replay() else { return Ok(granted.committed) };
-        let room = (self.budget.limit() / 2).saturating_sub(self.budget.used());
-        let (batches, last) = adoptable(&replay, granted, &self.node, &self.pipeline, &self.table, room)
-            .map_err(|error| TaskEnd::WalLost(error.to_string()))?;
-        let mut position = granted.committed;
-        if !batches.is_empty() {
-            tracing::info!(stream = granted.stream.0, batches = batches.len(), "adopting logged batches");
-        }
-        for batch in batches {
-            position = batch.range.end;
-            let payload = batch.encode(self.pipeline.fence, self.table.schema);
-            let record = Record { stream: granted.stream.0, epoch: granted.owner.epoch.0, payload };
-            let durable = self.wal.append(record).await.map_err(|error| TaskEnd::WalLost(error.to_string()))?;
-            let at = durable.await.map_err(|error| TaskEnd::WalLost(error.to_string()))?;
-            let charge = self.budget.charge(batch.bytes());
-            self.memtable.publish(granted.owner.epoch, Held { batch, position: at, charge }, self.world.clock.now());
-        }
-        if let Some(last) = last {
-            self.wal.release(granted.stream.0, last);
-        }
-        crash_point("recover.after");
-        Ok(position)
-    }
-
-    async fn event(&mut self, event: Option<IntakeEvent>, running: &mut Running) -> Result<(), TaskEnd> {
+    fn event(&mut self, event: Option<IntakeEvent>, running: &mut Running) -> Result<(), TaskEnd> {
         match event {
             Some(IntakeEvent::Logging(logging)) => {
-                running.report.records += logging.batch.ledger.offsets() - logging.batch.ledger.skipped;
+                let ledger = logging.batch.ledger;
+                running.report.records += ledger.rows + ledger.errors + ledger.filtered;
                 running.report.payload_bytes += logging.payload_bytes;
                 running.logging.push_back(logging);
             }
@@ -277,10 +247,20 @@ impl Task {
                     running.flush_wanted = true;
                 }
             }
+            Some(IntakeEvent::Removed(stream, epoch)) => {
+                let leaving = running.streams.get_mut(&stream).filter(|stream| stream.stay == Stay::Leaving);
+                if let Some(stream) = leaving.filter(|stream| stream.report.epoch == epoch) {
+                    stream.stay = Stay::Last;
+                }
+            }
             Some(IntakeEvent::Trouble(trouble)) => running.trouble = self.trouble(trouble, running.trouble.take()),
+            Some(IntakeEvent::DiskFull(message)) => {
+                running.trouble = self.trouble(Some((message, false)), running.trouble.take());
+                running.flush_wanted = true;
+            }
             Some(IntakeEvent::WalLost(cause)) => return Err(TaskEnd::WalLost(cause)),
             Some(IntakeEvent::Ended) => running.intake_ended = true,
-            None => return Err(TaskEnd::Ended("its intake ended unexpectedly".to_owned())),
+            None => return Err(TaskEnd::Ended("its intake ended unexpectedly; the log has more".to_owned())),
         }
         Ok(())
     }
@@ -296,81 +276,24 @@ impl Task {
         }
     }
 
-    /// The oldest batch on its way into the log has arrived there, or has not.
-    async fn logged(
-        &mut self, (logging, outcome): (Box<Logging>, Result<wal::WalPosition, WalError>), running: &mut Running,
-    ) -> Result<(), TaskEnd> {
-        let Logging { batch, epoch, newest_timestamp_ms, .. } = *logging;
-        let stream = batch.stream;
-        match outcome {
-            Ok(position) => {
-                crash_point("log.after");
-                self.publish(batch, epoch, position, newest_timestamp_ms, running);
-                Ok(())
-            }
-            // Not logged. What follows it in the queue has a hole before it and is dropped; fetch again from the hole.
-            Err(WalError::DiskFull) => self.refetch(stream, epoch, running).await,
-            Err(error @ WalError::Fenced { .. }) => {
-                self.lose(stream, error.to_string(), running).await;
-                Ok(())
-            }
-            Err(error) => Err(TaskEnd::WalLost(error.to_string())),
-        }
-    }
-
-    fn publish(
-        &self, batch: Batch, epoch: catalog::Epoch, position: wal::WalPosition, newest: Option<i64>, running: &mut Running,
-    ) {
-        let (id, range) = (batch.stream, batch.range);
-        let held = running.streams.get_mut(&id).filter(|stream| stream.report.epoch == epoch);
-        let expected = self.memtable.cursors().get(&id).map(|cursors| cursors.logged);
-        let Some(stream) = held.filter(|_| expected == Some(range.start)) else {
-            // Fenced, let go, or behind a batch that the full disk refused: the next owner, or this one, fetches it again.
-            self.wal.release(id.0, position);
-            return;
-        };
-        let charge = self.budget.charge(batch.bytes());
-        let now = self.world.clock.now();
-        if self.memtable.publish(epoch, Held { batch, position, charge }, now) {
-            stream.report.visible = range.end;
-            if let Some(newest) = newest {
-                stream.report.visible_timestamp_ms = Some(newest);
-                let age_ms = (self.world.clock.wall().0 / 1_000 - newest).max(0);
-                metrics::histogram!("millrace_visible_latency_seconds").record(age_ms as f64 / 1_000.0);
-            }
-        }
-        crash_point("memtable.after");
-    }
-
-    async fn refetch(&self, id: StreamId, epoch: catalog::Epoch, running: &mut Running) -> Result<(), TaskEnd> {
-        let Some(stream) = running.streams.get(&id).filter(|stream| stream.report.epoch == epoch) else { return Ok(()) };
-        let Some(cursors) = self.memtable.cursors().get(&id).copied() else { return Ok(()) };
-        let report = &stream.report;
-        let again = SourceStream {
-            stream: id,
-            topic: Arc::clone(&report.topic),
-            incarnation: Arc::clone(&stream.incarnation),
-            partition: report.partition,
-            position: cursors.logged,
-        };
-        self.ask(IntakeCommand::Add(again, epoch)).await;
-        Ok(())
-    }
-
-    async fn lose(&self, id: StreamId, cause: String, running: &mut Running) {
-        self.memtable.close(id);
-        self.ask(IntakeCommand::Remove(id)).await;
-        if let Some(stream) = running.streams.get_mut(&id) {
-            tracing::warn!(stream = id.0, epoch = stream.report.epoch.0, cause, "a stream is lost");
-            stream.report.condition = StreamCondition::Lost { cause };
-        }
+    pub(super) fn lose(&self, id: StreamId, epoch: Epoch, cause: String, running: &mut Running) {
+        self.memtable.close(id, epoch);
+        // It may have been granted to this very task again, under a newer epoch.
+        let Some(stream) = running.streams.get_mut(&id).filter(|stream| stream.report.epoch == epoch) else { return };
+        tracing::warn!(stream = id.0, epoch = epoch.0, cause, "a stream is lost");
+        stream.report.condition = StreamCondition::Lost { cause };
+        running.asks.push_back(IntakeCommand::Remove(id));
     }
 
     fn start_flush(&self, running: &mut Running) {
-        if running.flushing.is_some() || (running.draining && !running.is_quiet()) {
+        if running.flushing.is_some() {
             return;
         }
         let (bytes, since) = self.memtable.mutable();
+        if since.is_none() {
+            running.flush_wanted = false;
+            return;
+        }
         let settings = &self.pipeline.settings;
         let view = FlushView {
             bytes,
@@ -379,52 +302,66 @@ impl Task {
             age_max: Duration::from_millis(settings.flush_interval_ms),
             memory_pressed: self.budget.is_pressed(),
             memory_spent: !self.budget.has_room(),
-            wanted: running.flush_wanted,
+            wanted: running.flush_wanted || (running.draining && running.is_quiet()),
         };
-        if since.is_none() {
-            running.flush_wanted &= !running.logging.is_empty();
-            return;
-        }
         let Some(reason) = flush_due(view) else { return };
+        running.flush_wanted = false;
         let Some(frozen) = self.memtable.freeze() else { return };
-        // Somebody waits for what is still being logged as well: look again after this flush.
-        running.flush_wanted &= !running.logging.is_empty();
         tracing::debug!(pipeline = self.pipeline.name, ?reason, bytes, "flush");
         let committer = Arc::clone(&self.committer);
         running.flushing = Some(Box::pin(async move { committer.commit(frozen).await }));
     }
 
-    async fn committed(&mut self, committed: Committed, running: &mut Running) -> Result<(), TaskEnd> {
+    fn committed(&mut self, committed: Committed, running: &mut Running) -> Result<(), TaskEnd> {
         running.flushing = None;
-        for (stream, cause) in committed.lost {
-            self.lose(stream, cause, running).await;
+        for (stream, lost) in committed.lost {
+            self.lose(stream, lost.epoch, lost.cause, running);
         }
         if let Some(cause) = committed.ended {
             return Err(TaskEnd::Ended(cause));
         }
         if committed.version.is_some() {
+            running.ended_before = None;
             running.report.commits += 1;
             running.report.last_commit = Some(self.world.clock.wall().0);
         }
         Ok(())
     }
 
-    /// Streams that were to be let go, and are committed up to their end, are let go.
+    /// Streams that were to be let go, and are committed up to their end, are let go. What no commit will release any more is
+    /// released.
     fn finish_releases(&self, running: &mut Running) {
-        if running.flushing.is_some() || !running.logging.is_empty() {
+        let busy = |stream: &Stream| stream.stay != Stay::Kept || stream.debris.is_some();
+        if running.flushing.is_some() || !running.streams.values().any(busy) {
             return;
         }
-        let cursors = self.memtable.cursors();
-        for (id, stream) in running.streams.iter_mut().filter(|(_, stream)| stream.releasing) {
-            let done = cursors.get(id).is_none_or(|cursors| cursors.committed == cursors.logged);
-            if done && stream.report.condition == StreamCondition::Owned {
-                stream.report.condition = StreamCondition::Released;
-                self.memtable.close(*id);
+        let Running { streams, logging, flush_wanted, .. } = running;
+        for (id, stream) in streams.iter_mut().filter(|(_, stream)| busy(stream)) {
+            if logging.iter().any(|logging| logging.batch.stream == *id) {
+                continue;
+            }
+            let cursors = self.memtable.cursors_of(*id);
+            if cursors.is_some_and(|cursors| cursors.committed != cursors.logged) {
+                *flush_wanted |= stream.stay != Stay::Kept;
+                continue;
+            }
+            if let Some(position) = stream.debris.take() {
+                self.wal.release(id.0, position);
+            }
+            if stream.stay == Stay::Last {
+                if let Some(cursors) = cursors {
+                    (stream.report.committed, stream.report.visible) = (cursors.committed, cursors.logged);
+                }
+                self.memtable.close(*id, stream.report.epoch);
+                if stream.report.condition == StreamCondition::Owned {
+                    stream.report.condition = StreamCondition::Released;
+                }
             }
         }
     }
 
-    fn tell(&self, running: &mut Running) {
+    /// Shows the worker how the task is.
+    pub(super) fn tell(&self, running: &mut Running) {
         let cursors = self.memtable.cursors();
         for (id, stream) in &mut running.streams {
             if let Some(cursors) = cursors.get(id) {
@@ -433,16 +370,17 @@ impl Task {
             }
         }
         let waiting = self.commit_trouble.borrow().clone();
-        let waiting = waiting.map(|message| Trouble { message, since: self.world.clock.wall().0, lasting: false });
-        let trouble = running.trouble.clone().or(waiting);
+        running.commit_trouble = self.trouble(waiting.map(|message| (message, false)), running.commit_trouble.take());
+        let trouble = running.trouble.as_ref().or(running.commit_trouble.as_ref());
+        let has_room = self.budget.has_room() && !self.wal_full.load(Ordering::Relaxed);
         running.report.state = if running.draining {
             TaskState::Draining
-        } else if trouble.is_some() || !self.budget.has_room() {
+        } else if trouble.is_some() || !has_room {
             TaskState::Stalled
         } else {
             TaskState::Running
         };
-        running.report.trouble = trouble;
+        running.report.trouble = trouble.or(running.ended_before.as_ref()).cloned();
         running.report.memtable_bytes = self.memtable.mutable().0;
         running.report.streams = running.streams.values().map(|stream| stream.report.clone()).collect();
         self.status.set(running.report.clone());
@@ -468,9 +406,7 @@ async fn next_commit(flushing: &mut Option<Flushing>) -> Committed {
 }
 
 /// Awaits the oldest batch's fsync: batches become visible in the order in which they were appended (I3).
-async fn next_durable(
-    logging: &mut VecDeque<Box<Logging>>,
-) -> (Box<Logging>, Result<wal::WalPosition, WalError>) {
+async fn next_durable(logging: &mut VecDeque<Box<Logging>>) -> (Box<Logging>, Result<WalPosition, WalError>) {
     let Some(head) = logging.front_mut() else { return std::future::pending().await };
     let outcome = (&mut head.durable).await;
     let head = logging.pop_front().expect("the head was there before its fsync");

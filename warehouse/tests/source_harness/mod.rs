@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use catalog::{KafkaSource, Offset, RecordFormat, StartPosition, StreamId};
 use futures::executor::block_on;
+use millrace_warehouse::write::source::{
+    Fetched, KafkaConnector, MemoryBroker, MemoryConnector, MemoryRecord, Source, SourceConnector, SourceError,
+    SourceEvent, SourceOptions, SourceStream,
+};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -15,10 +19,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use vfs::{OsRandom, Random, SystemClock};
-use millrace_warehouse::write::source::{
-    Fetched, KafkaConnector, MemoryBroker, MemoryConnector, MemoryRecord, Source, SourceConnector, SourceError, SourceEvent,
-    SourceOptions, SourceStream,
-};
 
 /// A condition that has not come true after this will not.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -147,7 +147,10 @@ impl RealHarness {
             return Some(Self { brokers });
         }
         let required = std::env::var("MILLRACE_TEST_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|name| name.trim() == "kafka"), "a real Kafka is required: set MILLRACE_TEST_KAFKA");
+        assert!(
+            !required.split(',').any(|name| name.trim() == "kafka"),
+            "a real Kafka is required: set MILLRACE_TEST_KAFKA"
+        );
         println!("skipped: no real Kafka (set MILLRACE_TEST_KAFKA or run tests/components/kafka.sh)");
         None
     }
@@ -158,9 +161,10 @@ impl RealHarness {
 
     /// Makes a topic with settings, and waits until it is shown.
     pub(crate) fn create_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let new = settings
-            .iter()
-            .fold(NewTopic::new(topic, partitions, TopicReplication::Fixed(1)), |new, (name, value)| new.set(name, value));
+        let new =
+            settings.iter().fold(NewTopic::new(topic, partitions, TopicReplication::Fixed(1)), |new, (name, value)| {
+                new.set(name, value)
+            });
         block_on(self.admin().create_topics([&new], &AdminOptions::new())).unwrap()[0].as_ref().unwrap();
         self.wait_for_partitions(topic, partitions);
     }
@@ -171,7 +175,9 @@ impl RealHarness {
         for _ in 0..600 {
             let metadata = producer.client().fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
             let shown = metadata.topics()[0].partitions();
-            if shown.len() == usize::try_from(partitions).unwrap() && shown.iter().all(|partition| partition.leader() >= 0) {
+            if shown.len() == usize::try_from(partitions).unwrap()
+                && shown.iter().all(|partition| partition.leader() >= 0)
+            {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -209,7 +215,13 @@ pub(crate) fn producer(brokers: &str, settings: &[(&str, &str)]) -> BaseProducer
 }
 
 /// Produces with the producer's `settings`, and waits for the acknowledgements.
-pub(crate) fn produce_with(brokers: &str, topic: &str, partition: i32, records: &[TestRecord], settings: &[(&str, &str)]) {
+pub(crate) fn produce_with(
+    brokers: &str,
+    topic: &str,
+    partition: i32,
+    records: &[TestRecord],
+    settings: &[(&str, &str)],
+) {
     let producer = producer(brokers, settings);
     records.iter().for_each(|record| send(&producer, topic, partition, record));
     producer.flush(PATIENCE).unwrap();
@@ -318,7 +330,10 @@ impl Reading {
         };
         if tokio::time::timeout(PATIENCE, reached).await.is_err() {
             let positions: Vec<u64> = self.seen.values().map(|seen| seen.position).collect();
-            panic!("in vain waited for {what}: positions {positions:?}, troubles {:?}, changed {:?}", self.troubles, self.changed);
+            panic!(
+                "in vain waited for {what}: positions {positions:?}, troubles {:?}, changed {:?}",
+                self.troubles, self.changed
+            );
         }
     }
 
@@ -371,7 +386,9 @@ impl Reading {
 
     /// The payloads of partition `partition`, as text.
     pub(crate) fn texts(&self, partition: u64) -> Vec<String> {
-        let text = |payload: &Option<Vec<u8>>| payload.as_ref().map_or("null".to_owned(), |p| String::from_utf8_lossy(p).into());
+        let text = |payload: &Option<Vec<u8>>| {
+            payload.as_ref().map_or("null".to_owned(), |p| String::from_utf8_lossy(p).into())
+        };
         self.seen[&StreamId(partition)].records.values().map(text).collect()
     }
 }

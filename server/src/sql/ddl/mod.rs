@@ -43,7 +43,7 @@ impl Ddl<'_> {
             Statement::CreatePipeline(create) => self.create_pipeline(create).await,
             Statement::DropPipeline { pipeline, if_exists } => self.drop_pipeline(pipeline, *if_exists).await,
             Statement::PausePipeline(pipeline) => self.pause_pipeline(pipeline).await,
-            Statement::ResumePipeline(pipeline) => self.resume_pipeline(pipeline).await,
+            Statement::ResumePipeline { pipeline, how } => self.resume_pipeline(pipeline, how).await,
             _ => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! CREATE, DROP, PAUSE and RESUME PIPELINE.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use catalog::{
@@ -84,7 +85,12 @@ impl Ddl<'_> {
         }
     }
 
-    pub(super) async fn resume_pipeline(&mut self, name: &Name) -> Result<(), SqlError> {
+    pub(super) async fn resume_pipeline(
+        &mut self,
+        name: &Name,
+        how: &BTreeMap<String, String>,
+    ) -> Result<(), SqlError> {
+        let how = pipeline_settings::resume(how)?;
         let pipeline = self.pipeline(name).await?;
         match pipeline.state {
             PipelineState::Running => {
@@ -92,7 +98,7 @@ impl Ddl<'_> {
                 Ok(())
             }
             PipelineState::Paused | PipelineState::PausedByIncident => {
-                self.control.resume(pipeline.id).await.map_err(SqlError::other)
+                self.control.resume(pipeline.id, how).await.map_err(SqlError::other)
             }
         }
     }
@@ -118,7 +124,10 @@ pub(crate) fn no_such_pipeline(error: &CatalogError) -> SqlError {
 }
 
 fn already_exists(name: &str) -> SqlError {
-    SqlError::new(TABLE_EXISTS, format!("pipeline '{name}' already exists; DROP PIPELINE it first, or use another name"))
+    SqlError::new(
+        TABLE_EXISTS,
+        format!("pipeline '{name}' already exists; DROP PIPELINE it first, or use another name"),
+    )
 }
 
 /// Whether the SELECT can be run on records: the very code that will run it says so.

@@ -112,12 +112,10 @@ pub(super) fn settings(pairs: &BTreeMap<String, String>) -> Result<PipelineSetti
                 settings.max_record_bytes = within(bytes, &RECORD_BYTES, bytes_text).map_err(placed)?;
             }
             "errors" => {
-                let policies = [("table", ErrorPolicy::Table), ("pause", ErrorPolicy::Pause)];
-                settings.errors = one_of(value, &policies).map_err(placed)?;
+                settings.errors = one_of(value, &ERROR_POLICIES).map_err(placed)?;
             }
             "on_gap" => {
-                let policies = [("pause", GapPolicy::Pause), ("skip", GapPolicy::Skip)];
-                settings.on_gap = one_of(value, &policies).map_err(placed)?;
+                settings.on_gap = one_of(value, &GAP_POLICIES).map_err(placed)?;
             }
             "read_committed" => {
                 let switches = [("true", true), ("false", false), ("on", true), ("off", false)];
@@ -151,6 +149,17 @@ fn unknown<'a>(clause: &str, key: &str, known: impl IntoIterator<Item = &'a str>
         Some(meant) => format!("{clause}: there is no setting {key}; did you mean {meant}?"),
         None => format!("{clause}: there is no setting {key}; there are {}", known.join(", ")),
     }
+}
+
+const ERROR_POLICIES: [(&str, ErrorPolicy); 2] = [("table", ErrorPolicy::Table), ("pause", ErrorPolicy::Pause)];
+const GAP_POLICIES: [(&str, GapPolicy); 2] = [("pause", GapPolicy::Pause), ("skip", GapPolicy::Skip)];
+
+/// The policies of RESUME.
+pub(super) fn resume(how: &BTreeMap<String, String>) -> Result<Resume, SqlError> {
+    let placed = |key: &'static str| move |message: String| SqlError::other(format!("RESUME, {key}: {message}"));
+    let gaps = how.get("on_gap").map(|value| one_of(value, &GAP_POLICIES).map_err(placed("ON GAP"))).transpose()?;
+    let errors = how.get("errors").map(|value| one_of(value, &ERROR_POLICIES).map_err(placed("ON ERROR"))).transpose()?;
+    Ok(Resume { gaps, errors })
 }
 
 #[cfg(test)]
@@ -205,7 +214,9 @@ mod tests {
         }
         let error = source(&pairs(&[&full[..], &[("topics", "x")]].concat())).unwrap_err();
         assert_eq!(error, "KAFKA: there is no setting topics; did you mean topic?");
-        assert!(source(&pairs(&[("brokers", "a"), ("topic", "t"), ("format", "avro")])).unwrap_err().contains("'json'"));
+        assert!(
+            source(&pairs(&[("brokers", "a"), ("topic", "t"), ("format", "avro")])).unwrap_err().contains("'json'")
+        );
     }
 
     #[test]

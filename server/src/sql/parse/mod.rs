@@ -183,7 +183,11 @@ fn unsupported(word: &str, cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         "UPDATE" | "DELETE" | "TRUNCATE" => "rows stay as they came; DROP TABLE removes them all",
         "ALTER" | "RENAME" => {
             let of_pipeline = cursor.peek_nth_word(1).as_deref() == Some("PIPELINE");
-            if of_pipeline { "DROP PIPELINE and CREATE PIPELINE with start = …" } else { "create a new table with the columns wanted" }
+            if of_pipeline {
+                "DROP PIPELINE and CREATE PIPELINE with start = …"
+            } else {
+                "create a new table with the columns wanted"
+            }
         }
         "PREPARE" | "EXECUTE" | "DEALLOCATE" => "send the statement with its values in it",
         "GRANT" | "REVOKE" => "there is one user, root, whose password is set at the server's start",

@@ -1,8 +1,9 @@
 //! CREATE, PAUSE and RESUME PIPELINE:
 //!
 //! ```sql
+//! RESUME PIPELINE p [ON GAP SKIP | PAUSE] [ON ERROR TABLE | PAUSE]
 //! CREATE PIPELINE [IF NOT EXISTS] p INTO t AS SELECT … FROM KAFKA (key = value, …) [WHERE …]
-//!   [ON GAP SKIP | PAUSE] [WITH (key = value, …)]
+//!   [ON GAP SKIP | PAUSE] [ON ERROR TABLE | PAUSE] [WITH (key = value, …)]
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,11 +20,28 @@ pub(super) fn pause(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     Ok(Statement::PausePipeline(cursor.name()?))
 }
 
-/// RESUME PIPELINE p.
+/// RESUME PIPELINE p [ON GAP …] [ON ERROR …].
 pub(super) fn resume(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     cursor.expect_word("RESUME")?;
     cursor.expect_word("PIPELINE")?;
-    Ok(Statement::ResumePipeline(cursor.name()?))
+    let pipeline = cursor.name()?;
+    let how = policies(cursor)?;
+    Ok(Statement::ResumePipeline { pipeline, how })
+}
+
+/// ON GAP … and ON ERROR …, as the settings that they stand for.
+fn policies(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    loop {
+        let key = if cursor.take_words(&["ON", "GAP"]) {
+            "on_gap"
+        } else if cursor.take_words(&["ON", "ERROR"]) {
+            "errors"
+        } else {
+            return Ok(settings);
+        };
+        settings.insert(key.to_owned(), cursor.identifier()?.to_ascii_lowercase());
+    }
 }
 
 /// CREATE PIPELINE, after CREATE.
@@ -43,10 +61,7 @@ pub(super) fn create_pipeline(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         true => Some(cursor.with_text(Cursor::expr)?.1),
         false => None,
     };
-    let mut settings = BTreeMap::new();
-    if cursor.take_words(&["ON", "GAP"]) {
-        settings.insert("on_gap".to_owned(), cursor.identifier()?.to_ascii_lowercase());
-    }
+    let mut settings = policies(cursor)?;
     if cursor.take_word("WITH") {
         for (key, value) in pairs(cursor)? {
             if settings.insert(key.clone(), value).is_some() {

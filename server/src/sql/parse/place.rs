@@ -117,6 +117,8 @@ mod tests {
     #[test]
     fn a_statement_that_ends_too_early_is_marked_at_its_end() {
         let error = syntax_error("SELECT", &ParserError::ParserError("Expected: an expression, found: EOF".into()));
-        assert!(error.message.ends_with("expected an expression, found the end of the statement at line 1, column 7\n  SELECT\n        ^"));
+        assert!(error.message.ends_with(
+            "expected an expression, found the end of the statement at line 1, column 7\n  SELECT\n        ^"
+        ));
     }
 }

@@ -61,8 +61,22 @@ fn what(cursor: &mut Cursor<'_>, full: bool) -> Parsed<ShowWhat> {
 
 fn what_of(cursor: &mut Cursor<'_>, noun: &str, full: bool) -> Parsed<ShowWhat> {
     let known = [
-        "TABLES", "TABLE", "COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS", "PIPELINES", "CHARACTER", "PROCEDURE", "FUNCTION",
-        "TRIGGERS", "EVENTS", "GRANTS", "WARNINGS", "ERRORS",
+        "TABLES",
+        "TABLE",
+        "COLUMNS",
+        "FIELDS",
+        "INDEX",
+        "INDEXES",
+        "KEYS",
+        "PIPELINES",
+        "CHARACTER",
+        "PROCEDURE",
+        "FUNCTION",
+        "TRIGGERS",
+        "EVENTS",
+        "GRANTS",
+        "WARNINGS",
+        "ERRORS",
     ];
     if !known.contains(&noun) {
         return cursor.expected(NOUNS);

@@ -82,7 +82,8 @@ fn constraint_refused(cursor: &Cursor<'_>) -> SqlError {
 }
 
 fn not_built(what: &str) -> SqlError {
-    let hint = "a table keeps every row that it is given; leave it out, and sort the rows with ORDER BY (…) after the columns";
+    let hint =
+        "a table keeps every row that it is given; leave it out, and sort the rows with ORDER BY (…) after the columns";
     SqlError::not_supported(&format!("{what}: it is not built yet, and {hint}"))
 }
 
@@ -116,7 +117,8 @@ fn column(cursor: &mut Cursor<'_>, ignored: &mut Vec<String>) -> Result<ColumnCl
             default = Some(literal(cursor, &column.name)?);
         } else if cursor.take_word("COMMENT") {
             column.comment = cursor.string()?;
-        } else if cursor.take_words(&["CHARACTER", "SET"]) || cursor.take_word("CHARSET") || cursor.take_word("COLLATE") {
+        } else if cursor.take_words(&["CHARACTER", "SET"]) || cursor.take_word("CHARSET") || cursor.take_word("COLLATE")
+        {
             let charset = cursor.identifier()?;
             if !is_ours(&charset) {
                 ignored.push(charset);
@@ -159,25 +161,27 @@ fn literal(cursor: &mut Cursor<'_>, column: &str) -> Result<Literal, Fault> {
         Token::Number(digits, _) if negative => Literal::Number(format!("-{digits}")),
         Token::Number(digits, _) => Literal::Number(digits),
         Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) if !negative => Literal::Text(text),
-        Token::Word(word) if !negative && word.quote_style.is_none() => match word.value.to_ascii_uppercase().as_str() {
-            "NULL" => Literal::Null,
-            "TRUE" => Literal::Bool(true),
-            "FALSE" => Literal::Bool(false),
-            "CURRENT_TIMESTAMP" | "NOW" | "CURRENT_DATE" | "LOCALTIME" | "LOCALTIMESTAMP" | "UUID" => {
-                let message = format!(
-                    "DEFAULT {} of column '{column}' would be another value each time that a record is read again; take the \
+        Token::Word(word) if !negative && word.quote_style.is_none() => {
+            match word.value.to_ascii_uppercase().as_str() {
+                "NULL" => Literal::Null,
+                "TRUE" => Literal::Bool(true),
+                "FALSE" => Literal::Bool(false),
+                "CURRENT_TIMESTAMP" | "NOW" | "CURRENT_DATE" | "LOCALTIME" | "LOCALTIMESTAMP" | "UUID" => {
+                    let message = format!(
+                        "DEFAULT {} of column '{column}' would be another value each time that a record is read again; take the \
                      time from the record, or write a literal",
-                    word.value
-                );
-                return Err(SqlError::new(super::super::literal::INVALID_DEFAULT, message).into());
+                        word.value
+                    );
+                    return Err(SqlError::new(super::super::literal::INVALID_DEFAULT, message).into());
+                }
+                // DATE '2013-01-01', TIMESTAMP '…'
+                "DATE" | "TIMESTAMP" | "DATETIME" => {
+                    cursor.parser.advance_token();
+                    return Ok(Literal::Text(cursor.string()?));
+                }
+                _ => return Ok(cursor.expected("a literal")?),
             }
-            // DATE '2013-01-01', TIMESTAMP '…'
-            "DATE" | "TIMESTAMP" | "DATETIME" => {
-                cursor.parser.advance_token();
-                return Ok(Literal::Text(cursor.string()?));
-            }
-            _ => return Ok(cursor.expected("a literal")?),
-        },
+        }
         _ => return Ok(cursor.expected("a literal")?),
     };
     cursor.parser.advance_token();
@@ -219,8 +223,20 @@ fn option(cursor: &mut Cursor<'_>, create: &mut CreateTable) -> Result<(), Fault
 /// `[DEFAULT] NAME [=] value`, as dumps of MySQL have it. Returns whether it asks for what is anyway.
 fn mysql_option(cursor: &mut Cursor<'_>) -> Parsed<bool> {
     const KNOWN: [&str; 14] = [
-        "ENGINE", "CHARSET", "CHARACTER", "COLLATE", "COMMENT", "AUTO_INCREMENT", "ROW_FORMAT", "KEY_BLOCK_SIZE",
-        "STATS_PERSISTENT", "AVG_ROW_LENGTH", "MAX_ROWS", "MIN_ROWS", "PACK_KEYS", "TABLESPACE",
+        "ENGINE",
+        "CHARSET",
+        "CHARACTER",
+        "COLLATE",
+        "COMMENT",
+        "AUTO_INCREMENT",
+        "ROW_FORMAT",
+        "KEY_BLOCK_SIZE",
+        "STATS_PERSISTENT",
+        "AVG_ROW_LENGTH",
+        "MAX_ROWS",
+        "MIN_ROWS",
+        "PACK_KEYS",
+        "TABLESPACE",
     ];
     let _ = cursor.take_word("DEFAULT");
     match cursor.peek_word() {

@@ -44,7 +44,11 @@ fn one_statement_at_a_time() {
     assert!(matches!(read("SELECT 1;;"), Statement::Query(_)));
     let error = refused("SELECT 1; SELECT 2");
     assert_eq!(error.code, 1064);
-    assert!(error.message.contains("expected one statement at a time, found SELECT at line 1, column 11"), "{}", error.message);
+    assert!(
+        error.message.contains("expected one statement at a time, found SELECT at line 1, column 11"),
+        "{}",
+        error.message
+    );
 }
 
 #[test]
@@ -127,7 +131,11 @@ fn what_a_table_cannot_have_is_refused_with_what_to_do_instead() {
         ("CREATE TABLE t (a TINYINT DEFAULT 500)", 1067, "500 is not between -128 and 127"),
         ("CREATE TABLE t (a TIMESTAMP DEFAULT CURRENT_TIMESTAMP)", 1067, "take the time from the record"),
         ("CREATE TABLE t (a INT NOT NULL DEFAULT NULL)", 1067, "it is NOT NULL"),
-        ("CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (1))", 1235, "PARTITION BY day(column)"),
+        (
+            "CREATE TABLE t (a INT) PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (1))",
+            1235,
+            "PARTITION BY day(column)",
+        ),
         ("CREATE TABLE t (a INT) ORDER BY a DESC", 1064, "parts are sorted ascending"),
         ("CREATE TABLE t LIKE u", 1235, "SHOW CREATE TABLE"),
         ("CREATE TABLE t AS SELECT 1", 1235, "fill it by a pipeline"),
@@ -151,7 +159,10 @@ fn create_pipeline_keeps_its_select_as_typed() {
         start = 5, 'security.protocol' = 'PLAINTEXT', client.id = \"me\")
       WHERE user_id > 0 AND kind <> 'it''s' ON GAP SKIP WITH (tasks = 4, flush_bytes = 256MiB, flush_interval = '60s');";
     let Statement::CreatePipeline(create) = read(text) else { panic!() };
-    assert_eq!((&create.pipeline, &create.table, create.if_not_exists), (&name("clicks_in"), &name("shop.clicks"), true));
+    assert_eq!(
+        (&create.pipeline, &create.table, create.if_not_exists),
+        (&name("clicks_in"), &name("shop.clicks"), true)
+    );
     assert_eq!(create.projection, "ts, lower( kind ) AS kind /* all */, user_id");
     assert_eq!(create.filter.as_deref(), Some("user_id > 0 AND kind <> 'it''s'"));
     let pairs = |map: &std::collections::BTreeMap<String, String>| {
@@ -176,7 +187,10 @@ fn a_pipeline_that_cannot_be_read_says_where() {
         ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic 'x')", "expected: =, found 'x'"),
         ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic = )", "a value in quotes, or a number"),
         ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic = 'x', topic = 'y')", "topic only once"),
-        ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic = 'x') GROUP BY a", "expected end of statement, found GROUP"),
+        (
+            "CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic = 'x') GROUP BY a",
+            "expected end of statement, found GROUP",
+        ),
         ("PAUSE p", "expected PIPELINE, found p"),
     ] {
         let message = refused(text).message.replace("expected =", "expected: =");
@@ -187,7 +201,13 @@ fn a_pipeline_that_cannot_be_read_says_where() {
 #[test]
 fn the_other_statements_of_ours() {
     assert_eq!(read("PAUSE PIPELINE a.b"), Statement::PausePipeline(name("a.b")));
-    assert_eq!(read("resume pipeline p"), Statement::ResumePipeline(name("p")));
+    let resume = |how: &[(&str, &str)]| {
+        let how = how.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Statement::ResumePipeline { pipeline: name("p"), how }
+    };
+    assert_eq!(read("resume pipeline p"), resume(&[]));
+    assert_eq!(read("RESUME PIPELINE p ON GAP SKIP"), resume(&[("on_gap", "skip")]));
+    assert_eq!(read("RESUME PIPELINE p ON ERROR TABLE"), resume(&[("errors", "table")]));
     assert_eq!(read("DROP PIPELINE IF EXISTS p"), Statement::DropPipeline { pipeline: name("p"), if_exists: true });
     assert_eq!(
         read("DROP TABLE IF EXISTS a, b.c"),
@@ -247,7 +267,10 @@ fn set_in_all_its_forms() {
             .collect::<Vec<_>>()
     };
     assert_eq!(names("SET AUTOCOMMIT = 0"), ["autocommit=0"]);
-    assert_eq!(names("SET @@session.autocommit = OFF, SESSION sql_mode := 'x', @@x=1"), ["autocommit=OFF", "sql_mode='x'", "x=1"]);
+    assert_eq!(
+        names("SET @@session.autocommit = OFF, SESSION sql_mode := 'x', @@x=1"),
+        ["autocommit=OFF", "sql_mode='x'", "x=1"]
+    );
     assert_eq!(names("SET sql_select_limit=DEFAULT"), ["sql_select_limit=DEFAULT"]);
     assert_eq!(names("SET @a = 1 + 2, @`b` := 'x'"), ["@a=1 + 2", "@b='x'"]);
     assert_eq!(
@@ -279,6 +302,9 @@ fn what_is_not_built_names_the_alternative() {
         ("GRANT ALL ON *.* TO x", "one user"),
     ] {
         let Statement::Unsupported { what, instead } = read(text) else { panic!("{text}") };
-        assert!(instead.contains(words) && text.starts_with(what.split(' ').next().unwrap()), "{text}: {what}; {instead}");
+        assert!(
+            instead.contains(words) && text.starts_with(what.split(' ').next().unwrap()),
+            "{text}: {what}; {instead}"
+        );
     }
 }

@@ -123,7 +123,8 @@ impl VisitorMut for Learner<'_, '_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Derived { alias: Some(alias), .. } | TableFactor::Table { alias: Some(alias), .. } = factor {
+        if let TableFactor::Derived { alias: Some(alias), .. } | TableFactor::Table { alias: Some(alias), .. } = factor
+        {
             alias.columns.iter().for_each(|column| self.0.learn(&column.name.value));
         }
         ControlFlow::Continue(())

@@ -64,7 +64,11 @@ async fn look_up(
 async fn relation(database: &str, table: &str, catalog: &Catalog) -> Result<Relation, SqlError> {
     if let Some(found) = SystemTable::find(database, table) {
         let columns = found.columns().iter().map(|(name, _)| (*name).to_owned()).collect();
-        return Ok(Relation { database: found.schema().into(), table: found.name().into(), columns: Arc::new(columns) });
+        return Ok(Relation {
+            database: found.schema().into(),
+            table: found.name().into(),
+            columns: Arc::new(columns),
+        });
     }
     if SystemTable::is_schema(database) {
         let names = SystemTable::all().filter(|known| known.schema().eq_ignore_ascii_case(database));

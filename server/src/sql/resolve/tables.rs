@@ -15,7 +15,10 @@ use crate::mysql::SqlError;
 const TABLE_FUNCTIONS: [&str; 3] = ["generate_series", "range", "unnest"];
 
 /// The tables that `statement` reads, as typed.
-pub(super) fn wanted(statement: &mut Statement, database: Option<&str>) -> Result<BTreeSet<(String, String)>, SqlError> {
+pub(super) fn wanted(
+    statement: &mut Statement,
+    database: Option<&str>,
+) -> Result<BTreeSet<(String, String)>, SqlError> {
     let mut wanted = BTreeSet::new();
     walk(statement, |name, _, is_call| {
         let (typed_database, table) = parts(name)?;

@@ -1,0 +1,91 @@
+//! MySQL's words become the engine's.
+
+use chrono::DateTime;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::*;
+use crate::sql::dialect::MillraceDialect;
+
+fn rewritten_under(text: &str, variables: &Variables) -> Result<String, SqlError> {
+    let mut statement = Parser::new(&MillraceDialect).try_with_sql(text).unwrap().parse_statement().unwrap();
+    let session = SessionValues {
+        database: Some("demo"),
+        user: "root@host",
+        connection_id: 7,
+        variables,
+        diagnostics: &Diagnostics::default(),
+        now: DateTime::from_timestamp_micros(1_359_633_600_123_456).unwrap(),
+    };
+    rewrite(&mut statement, &session)?;
+    Ok(statement.to_string())
+}
+
+fn rewritten(text: &str) -> String {
+    rewritten_under(text, &Variables::new("8.4.0-x")).unwrap()
+}
+
+#[test]
+fn what_the_session_knows_becomes_a_literal() {
+    assert_eq!(
+        rewritten("SELECT DATABASE(), SCHEMA(), VERSION(), USER(), CURRENT_USER, CONNECTION_ID(), @@autocommit"),
+        "SELECT 'demo', 'demo' AS `schema():1`".replace(" AS `schema():1`", "")
+            + ", '8.4.0-x', 'root@host', 'root@host', 7, 1"
+    );
+    assert_eq!(
+        rewritten("SELECT @@session.sql_select_limit, @@GLOBAL.license"),
+        "SELECT 9223372036854775807, 'Apache-2.0'"
+    );
+    assert_eq!(
+        rewritten("SELECT NOW(), NOW(3), CURRENT_TIMESTAMP, CURDATE()"),
+        "SELECT TIMESTAMP '2013-01-31 12:00:00', TIMESTAMP '2013-01-31 12:00:00.123', TIMESTAMP '2013-01-31 12:00:00', DATE \
+         '2013-01-31'"
+    );
+    let error = rewritten_under("SELECT @@nothing.such", &Variables::new("8")).unwrap_err();
+    assert_eq!(error.code, 1193);
+}
+
+#[test]
+fn operators_and_calls_become_the_engines() {
+    for (mysql, engine) in [
+        ("7 DIV 2", "CAST((7 / 2) AS BIGINT)"),
+        ("7 MOD 2", "7 % 2"),
+        ("MOD(7, 1 + 1)", "((7) % (1 + 1))"),
+        ("!a", "NOT a"),
+        ("a || b", "a OR b"),
+        ("a XOR b", "(CAST(a AS BOOLEAN) <> CAST(b AS BOOLEAN))"),
+        ("a REGEXP 'x'", "a ~* 'x'"),
+        ("a NOT RLIKE 'x'", "a !~* 'x'"),
+        ("CAST(a AS SIGNED)", "CAST(a AS BIGINT)"),
+        ("CAST(a AS UNSIGNED)", "CAST(a AS DECIMAL(20,0))"),
+        ("CAST(a AS DATETIME)", "CAST(a AS TIMESTAMP)"),
+        ("CAST(a AS CHAR)", "CAST(a AS VARCHAR)"),
+        ("CONVERT(a, SIGNED)", "CAST(a AS BIGINT)"),
+        ("CONVERT(a USING utf8mb4)", "a"),
+        ("BINARY a", "a"),
+        ("IF(a, 1, 2)", "CASE WHEN a THEN 1 ELSE 2 END"),
+        ("ISNULL(a)", "((a) IS NULL)"),
+        ("LOCATE('x', a)", "strpos(a, 'x')"),
+        ("UCASE(LCASE(a))", "upper(lower(a))"),
+    ] {
+        assert_eq!(rewritten(&format!("SELECT {mysql}")), format!("SELECT {engine}"), "{mysql}");
+    }
+}
+
+#[test]
+fn clauses_that_mean_nothing_here_are_left_out() {
+    assert_eq!(rewritten("SELECT SQL_CALC_FOUND_ROWS a FROM t USE INDEX (x) FOR UPDATE"), "SELECT a FROM t");
+    assert_eq!(rewritten("SELECT 1 FROM DUAL WHERE 1 = 1"), "SELECT 1 WHERE 1 = 1");
+    assert!(rewritten_under("SELECT 1 INTO x", &Variables::new("8")).is_err());
+}
+
+#[test]
+fn columns_of_the_same_name_are_told_apart() {
+    assert_eq!(rewritten("SELECT 1, a AS x, 1, b AS X"), "SELECT 1, a AS x, 1 AS `1:2`, b AS `x:2`");
+}
+
+#[test]
+fn pipes_join_texts_where_the_session_wants_it() {
+    let mut variables = Variables::new("8");
+    variables.set("sql_mode", Some(Value::Text("pipes_as_concat".into()))).unwrap();
+    assert_eq!(rewritten_under("SELECT a || b", &variables).unwrap(), "SELECT a || b");
+}

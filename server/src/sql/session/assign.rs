@@ -85,7 +85,8 @@ impl Session {
             select.projection = vec![SelectItem::UnnamedExpr(expr)];
         }
         let mut answer = self.ask(ast::Statement::Query(Box::new(query))).await?;
-        let first = limit.clone().hold(async { answer.stream.next().await.transpose().map_err(|error| of_engine(&error)) });
+        let first =
+            limit.clone().hold(async { answer.stream.next().await.transpose().map_err(|error| of_engine(&error)) });
         match first.await? {
             Some(batch) if batch.num_rows() > 0 && batch.num_columns() > 0 => Ok(Some(value_at(batch.column(0)))),
             _ => Ok(Some(Value::Null)),
@@ -178,7 +179,9 @@ fn plain_value(expr: &Expr) -> Option<Option<Value>> {
     match expr {
         Expr::Value(value) => match &value.value {
             Literal::Number(digits, _) => Some(Some(number(digits))),
-            Literal::SingleQuotedString(text) | Literal::DoubleQuotedString(text) => Some(Some(Value::Text(text.clone()))),
+            Literal::SingleQuotedString(text) | Literal::DoubleQuotedString(text) => {
+                Some(Some(Value::Text(text.clone())))
+            }
             Literal::Boolean(value) => Some(Some(Value::Bool(*value))),
             Literal::Null => Some(Some(Value::Null)),
             _ => None,

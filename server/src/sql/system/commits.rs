@@ -26,7 +26,8 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
     let mut rows = Vec::new();
     for table in reader.tables().await? {
         for commit in reader.catalog.commits(table.id, NEWEST).await? {
-            let sum = |of: fn(&catalog::Ledger) -> u64| commit.streams.iter().map(|stream| of(&stream.ledger)).sum::<u64>();
+            let sum =
+                |of: fn(&catalog::Ledger) -> u64| commit.streams.iter().map(|stream| of(&stream.ledger)).sum::<u64>();
             rows.push(vec![
                 Cell::from(table.database.as_str()),
                 table.name.as_str().into(),

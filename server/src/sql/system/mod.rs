@@ -114,8 +114,7 @@ impl SystemTable {
 
     /// The table of that name, without regard to case.
     pub(crate) fn find(schema: &str, name: &str) -> Option<Self> {
-        Self::all()
-            .find(|table| table.schema().eq_ignore_ascii_case(schema) && table.name().eq_ignore_ascii_case(name))
+        Self::all().find(|table| table.schema().eq_ignore_ascii_case(schema) && table.name().eq_ignore_ascii_case(name))
     }
 
     /// The schema that it is in.

@@ -109,5 +109,7 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
 async fn open_incidents(reader: &Reader) -> Result<BTreeMap<PipelineId, String>, catalog::CatalogError> {
     let incidents = reader.catalog.incidents().await?;
     let open = incidents.into_iter().filter(|incident| incident.settled.is_none());
-    Ok(open.map(|incident| (incident.pipeline, format!("{}; to settle it: {}", incident.cause, incident.settle))).collect())
+    Ok(open
+        .map(|incident| (incident.pipeline, format!("{}; to settle it: {}", incident.cause, incident.settle)))
+        .collect())
 }

@@ -46,7 +46,10 @@ impl Reader {
         let tables: BTreeMap<TableId, Arc<Table>> =
             self.tables().await?.into_iter().map(|table| (table.id, table)).collect();
         let pipelines = self.catalog.pipelines().await?;
-        Ok(pipelines.into_iter().map(|pipeline| (Arc::clone(&pipeline), tables.get(&pipeline.table).cloned())).collect())
+        Ok(pipelines
+            .into_iter()
+            .map(|pipeline| (Arc::clone(&pipeline), tables.get(&pipeline.table).cloned()))
+            .collect())
     }
 }
 

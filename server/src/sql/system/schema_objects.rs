@@ -184,7 +184,8 @@ struct TypeFacts {
 }
 
 fn facts(kind: ColumnType) -> TypeFacts {
-    let number = |precision: i64, scale: Option<i64>| TypeFacts { precision: Some(precision), scale, ..Default::default() };
+    let number =
+        |precision: i64, scale: Option<i64>| TypeFacts { precision: Some(precision), scale, ..Default::default() };
     match kind {
         ColumnType::Boolean => number(3, Some(0)),
         ColumnType::Integer { width, unsigned } => {
@@ -267,14 +268,7 @@ fn system_type(kind: Kind) -> ColumnType {
     }
 }
 
-fn engine_column_row(
-    schema: &str,
-    table: &str,
-    name: &str,
-    kind: ColumnType,
-    nullable: bool,
-    at: i64,
-) -> Vec<Cell> {
+fn engine_column_row(schema: &str, table: &str, name: &str, kind: ColumnType, nullable: bool, at: i64) -> Vec<Cell> {
     let full_type = mysql_type(kind);
     let facts = facts(kind);
     vec![

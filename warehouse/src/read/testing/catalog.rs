@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use catalog::{
-    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fence, Ledger, NodeId, Offset, Owner, Part,
-    PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView, Table, TableId, TableSnapshot, TaskIndex,
-    UploadIntent, Version, VoidOutcome, WriterId,
+    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fence, Ledger, NodeId, Offset,
+    Owner, Part, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView, Table, TableId, TableSnapshot,
+    TaskIndex, UploadIntent, Version, VoidOutcome, WriterId,
 };
 
 use crate::read::resolver::TableResolver;
@@ -138,7 +138,8 @@ impl CatalogService for FakeCatalog {
 impl TableResolver for FakeCatalog {
     async fn resolve(&self, database: &str, name: &str) -> Result<Arc<Table>, CatalogError> {
         let found = database.eq_ignore_ascii_case(&self.table.database) && name.eq_ignore_ascii_case(&self.table.name);
-        let missing = || CatalogError::NotFound { what: format!("table `{database}`.`{name}`; did you mean `Flights`?") };
+        let missing =
+            || CatalogError::NotFound { what: format!("table `{database}`.`{name}`; did you mean `Flights`?") };
         found.then(|| Arc::clone(&self.table)).ok_or_else(missing)
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::catalog::{
-    Column, ColumnId, ColumnType, CommitToken, Epoch, Fence, IntegerWidth, Ledger, Offset, OffsetRange, Part, PartitionField,
-    PartitionTransform, PipelineId, SchemaId, StreamId, Table, TableId, TaskIndex, WriterId,
+    Column, ColumnId, ColumnType, CommitToken, Epoch, Fence, IntegerWidth, Ledger, Offset, OffsetRange, Part,
+    PartitionField, PartitionTransform, PipelineId, SchemaId, StreamId, Table, TableId, TaskIndex, WriterId,
 };
 use arrow::array::{Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::sql::sqlparser::dialect::MySqlDialect;
@@ -79,7 +79,8 @@ pub(super) fn flights() -> Table {
 }
 
 async fn a_position() -> WalPosition {
-    let (wal, _) = wal::Wal::open(Arc::new(vfs::MemoryDisk::new()), wal::WalSettings::default(), World::system()).await.unwrap();
+    let (wal, _) =
+        wal::Wal::open(Arc::new(vfs::MemoryDisk::new()), wal::WalSettings::default(), World::system()).await.unwrap();
     let durable = wal.append(wal::Record { stream: 1, epoch: 1, payload: "rows".into() }).await.unwrap();
     durable.await.unwrap()
 }
@@ -155,7 +156,14 @@ impl Shop {
         let positions: Int64Array = offsets.iter().map(|offset| *offset as i64).collect();
         RecordBatch::try_new(
             storage_schema(&self.table),
-            vec![Arc::new(ids), Arc::new(origins), Arc::new(departs), Arc::new(fares), Arc::new(streams), Arc::new(positions)],
+            vec![
+                Arc::new(ids),
+                Arc::new(origins),
+                Arc::new(departs),
+                Arc::new(fares),
+                Arc::new(streams),
+                Arc::new(positions),
+            ],
         )
         .unwrap()
     }
@@ -175,7 +183,8 @@ impl Shop {
 
     /// The first half of a commit.
     pub(super) fn commit_in_catalog(&self, (frozen, parts): &(Frozen, Vec<Part>)) {
-        let ends: BTreeMap<StreamId, Offset> = frozen.streams.iter().map(|(stream, of)| (*stream, of.range.end)).collect();
+        let ends: BTreeMap<StreamId, Offset> =
+            frozen.streams.iter().map(|(stream, of)| (*stream, of.range.end)).collect();
         self.catalog.commit_parts(parts, &ends, CommitToken(1));
     }
 
@@ -274,7 +283,8 @@ fn error_rows(stream: StreamId, offsets: &[u64]) -> RecordBatch {
     let partitions: Int32Array = offsets.iter().map(|_| stream.0 as i32 - 1).collect();
     let times: TimestampMicrosecondArray = offsets.iter().map(|offset| Some(departs(*offset))).collect();
     let payloads: arrow::array::BinaryArray = offsets.iter().map(|_| Some(b"{".as_slice())).collect();
-    let numbers = |of: fn(StreamId, u64) -> i64| -> Int64Array { offsets.iter().map(|offset| of(stream, *offset)).collect() };
+    let numbers =
+        |of: fn(StreamId, u64) -> i64| -> Int64Array { offsets.iter().map(|offset| of(stream, *offset)).collect() };
     RecordBatch::try_new(
         error_schema(),
         vec![

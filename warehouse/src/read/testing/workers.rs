@@ -149,7 +149,12 @@ impl MemtableReader for FakeWorkers {
         Ok(PinOutcome::Pinned(ends))
     }
 
-    async fn scan(&self, address: &str, schema: SchemaRef, scan: MemtableScan) -> Result<SendableRecordBatchStream, PinError> {
+    async fn scan(
+        &self,
+        address: &str,
+        schema: SchemaRef,
+        scan: MemtableScan,
+    ) -> Result<SendableRecordBatchStream, PinError> {
         step(&self.before_scan);
         let rows = self.at(address)?.pins.rows(&scan)?;
         self.scanned.lock().unwrap().push(scan);

@@ -31,9 +31,15 @@ async fn hidden_columns_can_be_named_and_are_not_part_of_a_star() {
     assert_eq!(heads(&shop, "SELECT f.*, f._topic FROM Flights f").await, [visible.as_slice(), &["_topic"]].concat());
     assert_eq!(heads(&shop, "SELECT *, _partition FROM Flights").await, [visible.as_slice(), &["_partition"]].concat());
     assert_eq!(heads(&shop, "SELECT * FROM (SELECT _stream, Id FROM Flights) s").await, ["_stream", "Id"]);
-    assert_eq!(heads(&shop, "SELECT * FROM (SELECT *, _offset FROM Flights) s").await, [visible.as_slice(), &["_offset"]].concat());
+    assert_eq!(
+        heads(&shop, "SELECT * FROM (SELECT *, _offset FROM Flights) s").await,
+        [visible.as_slice(), &["_offset"]].concat()
+    );
     let twice = [visible.as_slice(), visible.as_slice()].concat();
-    assert_eq!(heads(&shop, "SELECT * FROM Flights a JOIN Flights b ON a.Id = b.Id AND a._offset = b._offset").await, twice);
+    assert_eq!(
+        heads(&shop, "SELECT * FROM Flights a JOIN Flights b ON a.Id = b.Id AND a._offset = b._offset").await,
+        twice
+    );
     assert_eq!(shop.number("SELECT count(*) FROM Flights WHERE _offset >= 0").await, 8);
     assert_eq!(shop.number("SELECT count(*) FROM (SELECT * FROM Flights) s").await, 8);
 }
@@ -43,13 +49,19 @@ async fn topic_and_partition_come_from_the_stream() {
     let shop = shop().await;
     let sql = "SELECT _topic, _partition, count(*) FROM Flights GROUP BY _topic, _partition ORDER BY 2";
     assert_eq!(shop.answer(sql).await, ["flights|0|6", "flights|1|2"]);
-    assert_eq!(shop.answer("SELECT Id FROM Flights WHERE _partition = 1 AND _topic = 'flights' ORDER BY Id").await, ["2000000", "2000001"]);
+    assert_eq!(
+        shop.answer("SELECT Id FROM Flights WHERE _partition = 1 AND _topic = 'flights' ORDER BY Id").await,
+        ["2000000", "2000001"]
+    );
 }
 
 #[tokio::test]
 async fn names_are_compared_without_regard_to_case_and_shown_as_typed() {
     let shop = shop().await;
-    assert_eq!(heads(&shop, "SELECT ID, origin AS Somewhere FROM SHOP.fLIGHTS AS F WHERE f.FARE > 1 ORDER BY somewhere").await, ["Id", "Somewhere"]);
+    assert_eq!(
+        heads(&shop, "SELECT ID, origin AS Somewhere FROM SHOP.fLIGHTS AS F WHERE f.FARE > 1 ORDER BY somewhere").await,
+        ["Id", "Somewhere"]
+    );
     assert_eq!(shop.number("SELECT Count(*) FROM flights F JOIN Flights g ON F.id = G.ID").await, 8);
     assert_eq!(shop.number("WITH C AS (SELECT id AS K FROM flights) SELECT max(k) FROM c").await, 2_000_001);
 }
@@ -57,7 +69,10 @@ async fn names_are_compared_without_regard_to_case_and_shown_as_typed() {
 #[tokio::test]
 async fn null_sorts_first() {
     let shop = shop().await;
-    assert_eq!(shop.answer("SELECT Origin FROM Flights WHERE _stream = 1 ORDER BY Origin LIMIT 2").await, ["NULL", "EWR"]);
+    assert_eq!(
+        shop.answer("SELECT Origin FROM Flights WHERE _stream = 1 ORDER BY Origin LIMIT 2").await,
+        ["NULL", "EWR"]
+    );
     assert_eq!(shop.answer("SELECT Origin FROM Flights ORDER BY Origin DESC LIMIT 1").await, ["LGA"]);
 }
 
@@ -97,16 +112,25 @@ async fn errors_say_what_where_and_what_to_do() {
     let error = shop.rows_of("SELECT CAST('x' AS INT) + id FROM flights").await.unwrap_err();
     assert!(matches!(error, ReadError::Value { .. }), "{error:?}");
     for sql in [
-        "SELECT 1 FROM flihgts", "SELECT lowr(origin) FROM flights", "SELECT origin, count(*) FROM flights",
-        "SELECT CAST('x' AS INT) + id FROM flights", "SELECT origin + departs FROM flights", "SELECT abs('a', 2)", "SELECT 1/0",
-        "SELECT id FROM flights WHERE origin = (SELECT id, fare FROM flights)", "SELECT sum(origin) FROM flights",
-        "SELECT id FROM flights UNION SELECT id, fare FROM flights", "SELECT * FROM flights GROUP BY 1",
+        "SELECT 1 FROM flihgts",
+        "SELECT lowr(origin) FROM flights",
+        "SELECT origin, count(*) FROM flights",
+        "SELECT CAST('x' AS INT) + id FROM flights",
+        "SELECT origin + departs FROM flights",
+        "SELECT abs('a', 2)",
+        "SELECT 1/0",
+        "SELECT id FROM flights WHERE origin = (SELECT id, fare FROM flights)",
+        "SELECT sum(origin) FROM flights",
+        "SELECT id FROM flights UNION SELECT id, fare FROM flights",
+        "SELECT * FROM flights GROUP BY 1",
     ] {
         let message = match shop.rows_of(sql).await {
             Ok(rows) => panic!("{sql}: {:?}", lines(&rows)),
             Err(error) => error.to_string(),
         };
-        for word in ["Int64", "Utf8", "Float64", "Arrow", "DataFusion", "Internal", "planning:", "Timestamp(", "backtrace"] {
+        for word in
+            ["Int64", "Utf8", "Float64", "Arrow", "DataFusion", "Internal", "planning:", "Timestamp(", "backtrace"]
+        {
             assert!(!message.contains(word), "{sql}: {message}");
         }
     }
@@ -116,8 +140,14 @@ async fn errors_say_what_where_and_what_to_do() {
 async fn nothing_but_queries_is_carried_out() {
     let shop = shop().await;
     for sql in [
-        "CREATE TABLE x AS SELECT 1", "INSERT INTO flights (id) VALUES (1)", "DROP TABLE flights", "SET a = 1",
-        "SELECT 1 INTO x", "EXPLAIN DROP TABLE flights", "DELETE FROM flights", "EXPLAIN ANALYZE INSERT INTO flights (id) VALUES (1)",
+        "CREATE TABLE x AS SELECT 1",
+        "INSERT INTO flights (id) VALUES (1)",
+        "DROP TABLE flights",
+        "SET a = 1",
+        "SELECT 1 INTO x",
+        "EXPLAIN DROP TABLE flights",
+        "DELETE FROM flights",
+        "EXPLAIN ANALYZE INSERT INTO flights (id) VALUES (1)",
     ] {
         let error = shop.rows_of(sql).await.unwrap_err();
         assert!(matches!(error, ReadError::Unsupported { .. } | ReadError::Invalid { .. }), "{sql}: {error:?}");

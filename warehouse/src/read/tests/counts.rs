@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::super::testing::{Shop, rows_among};
 
 /// What a query must see of each stream: a prefix, whole.
-const PREFIXES: &str =
-    "SELECT _stream, count(*), max(_offset), sum(Id) FROM Flights GROUP BY _stream ORDER BY _stream";
+const PREFIXES: &str = "SELECT _stream, count(*), max(_offset), sum(Id) FROM Flights GROUP BY _stream ORDER BY _stream";
 
 fn expected(stream: u64, offsets: u64) -> String {
     let rows = (0..offsets).filter(|offset| !super::super::testing::is_error(*offset));

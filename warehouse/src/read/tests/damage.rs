@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use object_store::path::Path;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use vfs::{Random, SeededRandom};
 
 use super::super::engine::ReadSettings;
@@ -11,7 +11,8 @@ use super::super::errors::ReadError;
 use super::super::reader::PartError;
 use super::super::testing::{Shop, rows_among};
 
-const SUM: &str = "SELECT count(*), sum(Id), sum(fare), max(Origin), max(departs), max(_offset), min(_stream) FROM Flights";
+const SUM: &str =
+    "SELECT count(*), sum(Id), sum(fare), max(Origin), max(departs), max(_offset), min(_stream) FROM Flights";
 
 #[tokio::test]
 async fn a_flipped_bit_anywhere_in_a_part_is_found_before_a_row_is_returned() {

@@ -69,10 +69,17 @@ async fn parts_are_left_out_by_sort_key_and_by_hidden_columns() {
 #[tokio::test]
 async fn leaving_out_never_changes_an_answer() {
     let shop = shop().await;
-    for filter in ["departs < '2013-01-02'", "departs > '2013-01-05'", "Origin IS NULL", "_offset BETWEEN 20 AND 130", "_partition = 2"] {
+    for filter in [
+        "departs < '2013-01-02'",
+        "departs > '2013-01-05'",
+        "Origin IS NULL",
+        "_offset BETWEEN 20 AND 130",
+        "_partition = 2",
+    ] {
         let pruned = shop.answer(&format!("SELECT Id FROM Flights WHERE {filter} ORDER BY Id")).await;
         // A condition that nothing can be left out by.
-        let all = shop.answer(&format!("SELECT Id, ({filter}) AS kept, _offset, _partition FROM Flights ORDER BY Id")).await;
+        let all =
+            shop.answer(&format!("SELECT Id, ({filter}) AS kept, _offset, _partition FROM Flights ORDER BY Id")).await;
         let kept: Vec<String> = all
             .iter()
             .filter(|line| line.split('|').nth(1) == Some("true"))
@@ -118,7 +125,8 @@ async fn each_range_is_scanned_once() {
     let shop = shop().await;
     shop.workers.take_scans();
     shop.answer("SELECT * FROM Flights").await;
-    let mut streams: Vec<StreamId> = shop.workers.take_scans().iter().flat_map(|scan| scan.ranges.keys().copied().collect::<Vec<_>>()).collect();
+    let mut streams: Vec<StreamId> =
+        shop.workers.take_scans().iter().flat_map(|scan| scan.ranges.keys().copied().collect::<Vec<_>>()).collect();
     streams.sort();
     assert_eq!(streams, vec![StreamId(1), StreamId(3)]);
 }

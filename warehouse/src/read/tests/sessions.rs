@@ -23,8 +23,8 @@ async fn a_paused_pipeline_is_read_without_waiting() {
     shop.publish(1, 50);
     shop.commit_all().await;
     // It was drained and let go; the catalog still names the worker as the owner.
-    shop.workers.memtable("w1").close(StreamId(1));
-    shop.workers.memtable("w1").close(StreamId(2));
+    shop.workers.memtable("w1").close(StreamId(1), Epoch(1));
+    shop.workers.memtable("w1").close(StreamId(2), Epoch(1));
     shop.publish(3, 10);
     assert_eq!(shop.number(COUNT).await, rows_among(50) + rows_among(10));
     assert!(waited(&shop) < Duration::from_millis(10), "{:?}", waited(&shop));
@@ -38,7 +38,7 @@ async fn rows_committed_while_their_stream_was_let_go_are_in_the_version_taken_a
     let other = Arc::clone(&shop);
     shop.workers.before_pin(move || {
         other.commit("w1", flushed);
-        other.workers.memtable("w1").close(StreamId(1));
+        other.workers.memtable("w1").close(StreamId(1), Epoch(1));
     });
     assert_eq!(shop.number(COUNT).await, rows_among(50));
 }
@@ -49,7 +49,7 @@ async fn a_session_waits_for_the_next_owner_to_catch_up() {
     shop.publish(1, 50);
     assert_eq!(shop.number(COUNT).await, rows_among(50));
     // The worker loses the stream; the next one has fetched only a part of it again.
-    shop.workers.memtable("w1").close(StreamId(1));
+    shop.workers.memtable("w1").close(StreamId(1), Epoch(1));
     shop.grant(1, "w2", 2);
     shop.publish(1, 20);
     let fresh = Arc::new(SessionVector::new());
@@ -70,7 +70,7 @@ async fn a_session_that_would_go_back_gets_a_named_error_in_bounded_time() {
     let shop = Shop::open().await;
     shop.publish(1, 50);
     assert_eq!(shop.number(COUNT).await, rows_among(50));
-    shop.workers.memtable("w1").close(StreamId(1));
+    shop.workers.memtable("w1").close(StreamId(1), Epoch(1));
     let error = shop.rows_of(COUNT).await.unwrap_err();
     assert!(matches!(&error, ReadError::Snapshot(SnapshotError::Behind { seconds: 10, .. })), "{error}");
     let message = error.to_string();
@@ -98,7 +98,9 @@ async fn an_owner_that_does_not_answer_is_named_with_its_stream_and_a_way_out() 
     shop.workers.set_reachable("w2", false);
     let error = shop.rows_of(COUNT).await.unwrap_err();
     let message = error.to_string();
-    for words in ["stream 3 (topic flights, partition 2)", "at w2 does not answer", "waited 10 s", "SET freshness = 'committed'"] {
+    for words in
+        ["stream 3 (topic flights, partition 2)", "at w2 does not answer", "waited 10 s", "SET freshness = 'committed'"]
+    {
         assert!(message.contains(words), "{message}");
     }
     let query = shop.query_with(COUNT, Freshness::Committed, &shop.session);
@@ -113,7 +115,7 @@ async fn a_grant_that_moves_on_is_followed() {
     shop.publish(1, 50);
     let other = Arc::clone(&shop);
     shop.workers.before_pin(move || {
-        other.workers.memtable("w1").close(StreamId(1));
+        other.workers.memtable("w1").close(StreamId(1), Epoch(1));
         let committed = other.catalog.grant(StreamId(1), "w2", Epoch(2));
         other.workers.take_up(StreamId(1), "w2", Epoch(2), committed);
         other.publish(1, 70);

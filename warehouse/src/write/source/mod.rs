@@ -88,7 +88,9 @@ pub enum SourceEvent {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SourceError {
     /// The broker did not answer. It passes by itself, or not: the source goes on trying.
-    #[error("no broker of {brokers} answers: {cause}; check that it runs and that this machine reaches it; trying again")]
+    #[error(
+        "no broker of {brokers} answers: {cause}; check that it runs and that this machine reaches it; trying again"
+    )]
     Unreachable {
         /// The bootstrap servers.
         brokers: String,

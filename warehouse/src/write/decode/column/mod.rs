@@ -2,7 +2,6 @@
 //!
 //! Owns how a JSON value becomes a value of each SQL type. Knows nothing of records, keys or expressions.
 
-
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use catalog::ColumnType;
@@ -17,10 +16,10 @@ use crate::schema::{arrow_type, integer_bounds, mysql_type};
 use buffer::{Bits, Texts, Values};
 use number::{BooleanColumn, DecimalColumn, DoubleColumn, FloatColumn, IntegerColumn};
 pub(super) use sink::{Refusal, Sink, Written, is_json, write_text};
-pub(super) use text::{too_long, within};
-pub(super) use time::{date_value, micros_value};
 use text::{AnyTextColumn, JsonColumn, TextColumn};
+pub(super) use text::{too_long, within};
 use time::{DateColumn, MicrosColumn};
+pub(super) use time::{date_value, micros_value};
 
 /// What a field of a record is read as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,4 +142,3 @@ impl Column {
         with_column!(self, sink => sink.finish())
     }
 }
-

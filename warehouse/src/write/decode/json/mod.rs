@@ -119,8 +119,7 @@ impl JsonDecoder {
             }
             Shape::Other(found) => {
                 self.forget(row, flaws, decoded);
-                let message = format!("the payload is {found}, and a row is made of an object");
-                Err(Fault { reason: ErrorReason::NotAnObject, message })
+                Err(not_an_object(found))
             }
         }
     }
@@ -129,6 +128,10 @@ impl JsonDecoder {
         self.forget(row, flaws, decoded);
         if text.trim_ascii().is_empty() {
             return Fault { reason: ErrorReason::TruncatedJson, message: "the payload is empty".to_owned() };
+        }
+        if is_number_range(error) {
+            // Inside of an object, numbers were read as text this time: this one is all there is.
+            return not_an_object("a number");
         }
         let (reason, what) = match error.classify() {
             Category::Eof => (ErrorReason::TruncatedJson, "ends before its JSON does"),
@@ -143,6 +146,11 @@ impl JsonDecoder {
         }
         decoded.flaws.truncate(flaws);
     }
+}
+
+fn not_an_object(found: &str) -> Fault {
+    let message = format!("the payload is {found}, and a row is made of an object");
+    Fault { reason: ErrorReason::NotAnObject, message }
 }
 
 /// What one call collects beside the columns.

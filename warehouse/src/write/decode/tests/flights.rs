@@ -80,9 +80,9 @@ fn all_flights_become_rows_with_the_known_figures() {
 #[test]
 fn where_counts_what_it_leaves_out() {
     let mut decoder = decoder(columns(), "*", Some("origin = 'JFK'"));
-    let ledger = fetches().iter().fold(catalog::Ledger::default(), |sum, fetched| {
-        sum.plus(decoder.decode(&origin(), fetched).ledger)
-    });
+    let ledger = fetches()
+        .iter()
+        .fold(catalog::Ledger::default(), |sum, fetched| sum.plus(decoder.decode(&origin(), fetched).ledger));
     assert_eq!((ledger.rows, ledger.filtered, ledger.offsets()), (111_279, 336_776 - 111_279, 336_776));
 }
 

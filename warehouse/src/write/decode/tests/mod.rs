@@ -88,7 +88,9 @@ pub(super) fn decoder(columns: Vec<Column>, projection: &str, filter: Option<&st
 }
 
 pub(super) fn planned(
-    columns: Vec<Column>, projection: &str, filter: Option<&str>,
+    columns: Vec<Column>,
+    projection: &str,
+    filter: Option<&str>,
 ) -> Result<PipelineDecoder, InvalidPipeline> {
     PipelineDecoder::new(Arc::new(table(columns)), Arc::new(pipeline(projection, filter)))
 }
@@ -135,7 +137,8 @@ pub(super) fn rows(batch: &Batch) -> Vec<(i64, Vec<String>)> {
         column if column.is_null(row) => "NULL".to_owned(),
         column => array_value_to_string(column, row).expect("every type has a text"),
     };
-    let row = |row| (offsets(&batch.rows)[row], (0..batch.rows.num_columns() - 2).map(|index| shown(index, row)).collect());
+    let row =
+        |row| (offsets(&batch.rows)[row], (0..batch.rows.num_columns() - 2).map(|index| shown(index, row)).collect());
     (0..batch.rows.num_rows()).map(row).collect()
 }
 

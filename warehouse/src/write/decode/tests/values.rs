@@ -49,7 +49,10 @@ fn integers_are_whole_numbers_within_the_bounds_of_their_sql_type() {
             ("1e18", Ok("1000000000000000000")),
         ],
     );
-    check(UNSIGNED_BIG, &[("18446744073709551615", Ok("18446744073709551615")), ("18446744073709551616", RANGE), ("-1", RANGE)]);
+    check(
+        UNSIGNED_BIG,
+        &[("18446744073709551615", Ok("18446744073709551615")), ("18446744073709551616", RANGE), ("-1", RANGE)],
+    );
 }
 
 #[test]
@@ -120,13 +123,19 @@ fn times_are_iso_text_and_never_bare_numbers() {
 #[test]
 fn text_is_a_string_of_at_most_so_many_characters() {
     check(varchar(3), &[("\"äöü\"", Ok("äöü")), ("\"abcd\"", Err("too_long")), ("\"a\\u00e4\\n\"", Ok("aä\n"))]);
-    check(TEXT, &[("1", WRONG), ("true", WRONG), ("{}", WRONG), ("\"\"", Ok("")), ("\"\\ud800\"", Err("malformed_json"))]);
+    check(
+        TEXT,
+        &[("1", WRONG), ("true", WRONG), ("{}", WRONG), ("\"\"", Ok("")), ("\"\\ud800\"", Err("malformed_json"))],
+    );
 }
 
 #[test]
 fn json_is_kept_as_the_text_received() {
     let nested = r#"{"b" : [1.50, "\u00e4",  null],"b":1e5}"#;
-    check(ColumnType::Json, &[(nested, Ok(nested)), ("1.50", Ok("1.50")), ("\"x\\ty\"", Ok("\"x\\ty\"")), ("null", Ok("NULL"))]);
+    check(
+        ColumnType::Json,
+        &[(nested, Ok(nested)), ("1.50", Ok("1.50")), ("\"x\\ty\"", Ok("\"x\\ty\"")), ("null", Ok("NULL"))],
+    );
 }
 
 #[test]
@@ -173,7 +182,10 @@ fn a_missing_value_is_null_then_the_default_then_an_error_row() {
         with_default(column("c", UNSIGNED_BIG), Scalar::Int(8)),
         not_null("d", TEXT),
     ];
-    let batch = decode(&mut decoder(columns, "*", None), &[r#"{"d": "x"}"#, r#"{"b": null, "c": 1, "d": "y"}"#, r#"{"d": null}"#]);
+    let batch = decode(
+        &mut decoder(columns, "*", None),
+        &[r#"{"d": "x"}"#, r#"{"b": null, "c": 1, "d": "y"}"#, r#"{"d": null}"#],
+    );
     assert_eq!(values(&batch), ["NULL | 7 | 8 | x", "NULL | 7 | 1 | y"]);
     let message = "column \"d\" is NOT NULL, and the record gives it no value";
     assert_eq!(errors(&batch), [(2, "missing_not_null".to_owned(), message.to_owned())]);
@@ -237,7 +249,8 @@ fn a_record_above_the_limit_keeps_its_beginning_and_its_length() {
 
 #[test]
 fn one_key_feeds_several_columns() {
-    let columns = vec![column("n", INT), column("small", TINY), column("exact", decimal(6, 2)), column("raw", ColumnType::Json)];
+    let columns =
+        vec![column("n", INT), column("small", TINY), column("exact", decimal(6, 2)), column("raw", ColumnType::Json)];
     let mut decoder = decoder(columns, "n, n AS small, n AS exact, n AS raw", None);
     let batch = decode(&mut decoder, &[r#"{"n": 12.0}"#, r#"{"n": 300}"#, r#"{"N": null}"#]);
     assert_eq!(values(&batch), ["12 | 12 | 12.00 | 12.0", "NULL | NULL | NULL | NULL"]);

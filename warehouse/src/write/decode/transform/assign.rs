@@ -76,7 +76,9 @@ impl Assignment {
         match self.to {
             ColumnType::Float => primitive::<Float32Type, _>(self.to, rows, at, |number| self.float32(number)),
             ColumnType::Double => primitive::<Float64Type, _>(self.to, rows, at, |number| Ok(float(number))),
-            ColumnType::Decimal { .. } => primitive::<Decimal128Type, _>(self.to, rows, at, |number| self.exact(number)),
+            ColumnType::Decimal { .. } => {
+                primitive::<Decimal128Type, _>(self.to, rows, at, |number| self.exact(number))
+            }
             ColumnType::Boolean => {
                 let mut bad = Vec::new();
                 let value = |row| keep(row, at(row).map(|number| self.exact(number).map(|value| value == 1)), &mut bad);
@@ -133,7 +135,9 @@ impl Assignment {
             ColumnType::Date => primitive::<Date32Type, _>(self.to, rows, at, date_value),
             ColumnType::DateTime | ColumnType::Timestamp => {
                 let zoned = self.to == ColumnType::Timestamp;
-                primitive::<TimestampMicrosecondType, _>(self.to, rows, at, |text| micros_value(text, zoned, &self.name))
+                primitive::<TimestampMicrosecondType, _>(self.to, rows, at, |text| {
+                    micros_value(text, zoned, &self.name)
+                })
             }
             _ => {
                 let mut bad = Vec::new();
@@ -161,7 +165,10 @@ fn way(from: &DataType, to: ColumnType) -> Option<Way> {
     let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let is_number = from.is_integer()
         || from.is_floating()
-        || matches!(from, DataType::Boolean | DataType::Decimal128(..) | DataType::Decimal32(..) | DataType::Decimal64(..));
+        || matches!(
+            from,
+            DataType::Boolean | DataType::Decimal128(..) | DataType::Decimal32(..) | DataType::Decimal64(..)
+        );
     let is_date = matches!(from, DataType::Date32 | DataType::Date64);
     let is_timestamp = matches!(from, DataType::Timestamp(..));
     let is_same = *from == arrow_type(to);
@@ -253,7 +260,10 @@ fn shown(number: Number) -> String {
 
 /// A column of `convert`ed values, and the rows that could not be.
 fn primitive<T: ArrowPrimitiveType, V>(
-    to: ColumnType, rows: usize, at: impl Fn(usize) -> Option<V>, convert: impl Fn(V) -> Result<T::Native, BadValue>,
+    to: ColumnType,
+    rows: usize,
+    at: impl Fn(usize) -> Option<V>,
+    convert: impl Fn(V) -> Result<T::Native, BadValue>,
 ) -> (ArrayRef, Vec<(usize, BadValue)>) {
     let mut bad = Vec::new();
     let column: PrimitiveArray<T> = (0..rows).map(|row| keep(row, at(row).map(&convert), &mut bad)).collect();

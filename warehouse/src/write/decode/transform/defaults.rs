@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, Scalar,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
+    Scalar, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::is_null;
 use arrow::compute::kernels::zip::zip;
@@ -80,7 +80,9 @@ fn default_array(value: &Value, kind: ColumnType) -> Option<ArrayRef> {
         (Value::Micros(micros), ColumnType::DateTime | ColumnType::Timestamp) => {
             Arc::new(TimestampMicrosecondArray::from(vec![*micros]).with_data_type(arrow_type(kind)))
         }
-        (Value::Text(text), ColumnType::Text { .. } | ColumnType::Json) => Arc::new(StringArray::from(vec![text.as_str()])),
+        (Value::Text(text), ColumnType::Text { .. } | ColumnType::Json) => {
+            Arc::new(StringArray::from(vec![text.as_str()]))
+        }
         _ => return None,
     };
     Some(array)

@@ -80,7 +80,8 @@ impl Planner {
 
 /// Arithmetic that fails where it would wrap around: an overflow is an error row, never another number.
 fn checked(
-    node: Arc<dyn PhysicalExpr>, schema: &SchemaRef,
+    node: Arc<dyn PhysicalExpr>,
+    schema: &SchemaRef,
 ) -> Result<Transformed<Arc<dyn PhysicalExpr>>, DataFusionError> {
     if let Some(binary) = node.downcast_ref::<BinaryExpr>() {
         let checked = binary.clone().with_fail_on_overflow(true);

@@ -52,7 +52,10 @@ impl Metadata {
 
     /// Its values for some records, and the rows that cannot have one.
     pub(super) fn column(
-        self, origin: &StreamOrigin, records: &Records, row_records: &[u32],
+        self,
+        origin: &StreamOrigin,
+        records: &Records,
+        row_records: &[u32],
     ) -> (ArrayRef, Vec<(usize, BadValue)>) {
         let raw = || row_records.iter().map(|record| records.get(*record as usize));
         let column: ArrayRef = match self {

@@ -133,10 +133,13 @@ struct Scope {
 impl Scope {
     fn new(inputs: Inputs) -> Result<Self, InvalidPipeline> {
         let schema = inputs.schema();
-        let argument_inputs: Vec<usize> = inputs.arguments.iter().map(|(name, kind)| inputs.index(name, *kind)).collect();
-        let arguments = inputs.arguments.iter().zip(&argument_inputs).map(|((name, _), input)| {
-            Field::new(name, schema.field(*input).data_type().clone(), true)
-        });
+        let argument_inputs: Vec<usize> =
+            inputs.arguments.iter().map(|(name, kind)| inputs.index(name, *kind)).collect();
+        let arguments = inputs
+            .arguments
+            .iter()
+            .zip(&argument_inputs)
+            .map(|((name, _), input)| Field::new(name, schema.field(*input).data_type().clone(), true));
         let arguments: SchemaRef = Arc::new(Schema::new(arguments.collect::<Vec<_>>()));
         let planner = Planner::new(Arc::clone(&arguments)).map_err(|message| InvalidPipeline { message })?;
         Ok(Self { inputs, schema, arguments, argument_inputs, planner })
@@ -145,15 +148,23 @@ impl Scope {
     fn filter(&self, expression: &Expr, place: &str) -> Result<Filter, InvalidPipeline> {
         let condition = self.planner.plan(place, expression).map_err(|why| invalid(place, why))?;
         if *condition.data_type() != DataType::Boolean {
-            return Err(invalid(place, "it is no condition that is true or false; compare it with something, as in … <> 0"));
+            return Err(invalid(
+                place,
+                "it is no condition that is true or false; compare it with something, as in … <> 0",
+            ));
         }
         let read = names(expression).map_err(|why| invalid(place, why))?;
-        let inputs = self.inputs.arguments.iter().zip(&self.argument_inputs).filter(|((name, _), _)| read.contains(name));
+        let inputs =
+            self.inputs.arguments.iter().zip(&self.argument_inputs).filter(|((name, _), _)| read.contains(name));
         Ok(Filter { condition, inputs: inputs.map(|(_, input)| *input).collect() })
     }
 
     fn output(
-        &self, column: &Column, item: Option<&Item>, table: &Table, pipeline: &Pipeline,
+        &self,
+        column: &Column,
+        item: Option<&Item>,
+        table: &Table,
+        pipeline: &Pipeline,
     ) -> Result<Output, InvalidPipeline> {
         let place = format!("column {:?}", column.name);
         let nulls = NullRule::of(column).map_err(|why| invalid(&place, why))?;

@@ -51,7 +51,8 @@ impl Select {
     /// The SELECT of `pipeline`, which writes `table`.
     pub(super) fn parse(table: &Table, pipeline: &Pipeline) -> Result<Self, InvalidPipeline> {
         let place = format!("the SELECT list of pipeline {:?}", pipeline.name);
-        let parsed = parse_whole(&pipeline.projection, |parser| parser.parse_projection()).map_err(|why| invalid(&place, why))?;
+        let parsed = parse_whole(&pipeline.projection, |parser| parser.parse_projection())
+            .map_err(|why| invalid(&place, why))?;
         let mut items = Vec::new();
         let mut star = false;
         for (index, item) in parsed.into_iter().enumerate() {
@@ -97,9 +98,13 @@ fn parse_whole<T>(text: &str, parse: impl FnOnce(&mut Parser<'_>) -> Result<T, P
 
 /// The column that an item is for, and what from.
 fn named(item: SelectItem, place: String, table: &Table) -> Result<Item, InvalidPipeline> {
+    let bare = |name: Ident| match variable(&name) {
+        Some(why) => Err(invalid(&place, why)),
+        None => Ok(Value::Name(name.value)),
+    };
     let (value, name) = match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(name)) => (Value::Name(name.value.clone()), name.value),
-        SelectItem::ExprWithAlias { expr: Expr::Identifier(name), alias } => (Value::Name(name.value), alias.value),
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) => (bare(name.clone())?, name.value),
+        SelectItem::ExprWithAlias { expr: Expr::Identifier(name), alias } => (bare(name)?, alias.value),
         SelectItem::ExprWithAlias { expr, alias } => (Value::Expression(expr), alias.value),
         SelectItem::UnnamedExpr(_) => {
             return Err(invalid(&place, "an expression needs the name of its column; write … AS column"));
@@ -156,6 +161,14 @@ pub(super) fn names(expression: &Expr) -> Result<Vec<String>, String> {
     }
 }
 
+/// Why a name is that of no field: `@x` is a variable, while `` `@x` `` is a name like any other.
+fn variable(name: &Ident) -> Option<String> {
+    let is_variable = name.value.starts_with('@') && name.quote_style.is_none();
+    is_variable.then(|| {
+        format!("{name} is a variable of a session, and a pipeline has none; write its value, or quote the name of a field in `…`")
+    })
+}
+
 struct Names {
     names: Vec<String>,
 }
@@ -185,7 +198,9 @@ impl Visitor for Names {
 impl Names {
     fn add(&mut self, name: &Ident) -> ControlFlow<String> {
         if name.value.starts_with('@') && name.quote_style.is_none() {
-            return ControlFlow::Break(format!("{name} is a variable of a session, and a pipeline has none; write its value"));
+            return ControlFlow::Break(format!(
+                "{name} is a variable of a session, and a pipeline has none; write its value"
+            ));
         }
         if !self.names.contains(&name.value) {
             self.names.push(name.value.clone());

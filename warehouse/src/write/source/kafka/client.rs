@@ -15,9 +15,14 @@ pub(super) struct OurClient {
 }
 
 impl OurClient {
-    /// The last error, which is forgotten by this.
-    pub(super) fn take_last_error(&self) -> Option<(RDKafkaErrorCode, String)> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The last error. It stays until a question is answered: librdkafka says an error that repeats itself only once.
+    pub(super) fn last_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets the last error.
+    pub(super) fn forget_error(&self) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -27,7 +32,6 @@ impl ClientContext for OurClient {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if std::env::var("DBGK").is_ok() { eprintln!("Q {error:?} {reason}"); }
         let Some(code) = error.rdkafka_error_code() else { return };
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers are down" follows the reason that they are, and says less.
@@ -41,7 +45,6 @@ impl ConsumerContext for OurClient {}
 
 /// One line of librdkafka's log. What needs a person is told as an error by whoever asked; here it is for looking closer.
 pub(super) fn trace_line(level: i32, facility: &str, text: &str) {
-    if std::env::var("DBGK").is_ok() { eprintln!("K {level} {facility} {text}"); }
     if level >= RDKafkaLogLevel::Debug as i32 {
         tracing::trace!(target: "librdkafka", facility, "{text}");
     } else {

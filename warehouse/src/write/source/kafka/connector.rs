@@ -40,7 +40,9 @@ impl KafkaConnector {
 
     /// Asks through the client of that cluster, off the async runtime.
     async fn ask<T: Send + 'static>(
-        &self, kafka: &KafkaSource, question: impl FnOnce(&Inquirer, &Place) -> Result<T, SourceError> + Send + 'static,
+        &self,
+        kafka: &KafkaSource,
+        question: impl FnOnce(&Inquirer, &Place) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let (kafka, known, now) = (kafka.clone(), Arc::clone(&self.known), self.clock.now());
         blocking(move || {

@@ -72,9 +72,11 @@ impl Place {
         match code {
             Code::AllBrokersDown => ClientVerdict::Tell(self.unreachable(earlier.unwrap_or(reason))),
             Code::Resolve => ClientVerdict::Tell(self.unreachable(reason)),
-            Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL | Code::Fatal | Code::UnsupportedSASLMechanism => {
-                ClientVerdict::Tell(self.fatal(code, reason))
-            }
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::SSL
+            | Code::Fatal
+            | Code::UnsupportedSASLMechanism => ClientVerdict::Tell(self.fatal(code, reason)),
             _ => ClientVerdict::Passing,
         }
     }
@@ -82,7 +84,9 @@ impl Place {
     /// The error of a question that failed; `earlier` are the client's last words on its own account.
     pub(super) fn judge_question(&self, question: &str, code: Code, earlier: Option<(Code, String)>) -> SourceError {
         match code {
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic | Code::UnknownTopicId => self.missing(),
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::InvalidTopic | Code::UnknownTopicId => {
+                self.missing()
+            }
             Code::UnknownPartition => SourceError::Fatal {
                 cause: format!("topic {:?} at {} has no such partition ({question})", self.topic, self.brokers),
                 next_step: "look at the topic's partitions".to_owned(),
@@ -148,7 +152,9 @@ fn next_step(code: Code) -> &'static str {
         }
         Code::SSL => "check security.protocol and ssl.ca.pem",
         Code::TopicAuthorizationFailed => "grant the user READ and DESCRIBE on the topic",
-        Code::ClusterAuthorizationFailed | Code::GroupAuthorizationFailed => "grant the user the right that the broker names",
+        Code::ClusterAuthorizationFailed | Code::GroupAuthorizationFailed => {
+            "grant the user the right that the broker names"
+        }
         Code::BadCompression | Code::UnsupportedCompressionType | Code::NotImplemented => {
             "produce with none, gzip, snappy, lz4 or zstd; reading is tried again from the same offset"
         }
@@ -242,7 +248,10 @@ mod tests {
     fn a_refused_login_is_not_taken_for_an_absent_broker() {
         let earlier = Some((Code::Authentication, "SASL authentication failed".to_owned()));
         let error = place().judge_question("describing the topic", Code::OperationTimedOut, earlier);
-        assert!(matches!(&error, SourceError::Fatal { next_step, .. } if next_step.contains("sasl.password")), "{error}");
+        assert!(
+            matches!(&error, SourceError::Fatal { next_step, .. } if next_step.contains("sasl.password")),
+            "{error}"
+        );
     }
 
     #[test]

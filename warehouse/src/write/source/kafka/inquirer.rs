@@ -18,7 +18,7 @@ use crate::write::source::{SourceError, TopicView};
 
 /// A question is answered within this, or fails.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Client events looked at after a failure, for the reason.
+/// Client events looked at after each question, for the reasons of a failure.
 const EVENTS_MAX: usize = 64;
 
 /// A client of one cluster.
@@ -43,10 +43,8 @@ impl Inquirer {
     /// # Errors
     /// If it does not exist, or nobody answers.
     pub(super) fn topic(&self, place: &Place) -> Result<TopicView, SourceError> {
-        self.begin();
-        let described = describe_topic(&self.consumer, &place.topic, ANSWER_WITHIN)
-            .map_err(|code| self.failed(place, "describing the topic", code))?;
-        Ok(TopicView { incarnation: described.id, partitions: described.partitions })
+        let described = describe_topic(&self.consumer, &place.topic, ANSWER_WITHIN);
+        self.answered(place, "describing the topic", described)
     }
 
     /// The first offset and the offset after the last one.
@@ -54,11 +52,9 @@ impl Inquirer {
     /// # Errors
     /// If the topic or the partition does not exist, or nobody answers.
     pub(super) fn watermarks(&self, place: &Place, partition: i32) -> Result<(Offset, Offset), SourceError> {
-        self.begin();
-        let (low, high) = self
-            .consumer
-            .fetch_watermarks(&place.topic, partition, ANSWER_WITHIN)
-            .map_err(|error| self.failed(place, &format!("asking for the offsets of partition {partition}"), code(&error)))?;
+        let question = format!("asking for the offsets of partition {partition}");
+        let asked = self.consumer.fetch_watermarks(&place.topic, partition, ANSWER_WITHIN);
+        let (low, high) = self.answered(place, &question, asked.map_err(|error| code(&error)))?;
         let offset = |offset: i64| Offset(u64::try_from(offset).unwrap_or(0));
         Ok((offset(low), offset(high)))
     }
@@ -88,37 +84,41 @@ impl Inquirer {
 
     /// The first offset whose record is not older than `millis`, if there is one.
     fn offset_at(&self, place: &Place, partition: i32, millis: i64) -> Result<Option<Offset>, SourceError> {
-        let question = format!("looking for a time in partition {partition}");
-        let failed = |error: &KafkaError| self.failed(place, &question, code(error));
         let mut times = TopicPartitionList::new();
         times
             .add_partition_offset(&place.topic, partition, KafkaOffset::Offset(millis.max(0)))
-            .map_err(|error| failed(&error))?;
-        let offsets = self.consumer.offsets_for_times(times, ANSWER_WITHIN).map_err(|error| failed(&error))?;
-        let elements = offsets.elements();
+            .expect("a time that is not negative can always be named");
+        let asked = self.consumer.offsets_for_times(times, ANSWER_WITHIN).and_then(|answer| {
+            answer.elements().first().map_or(Ok(()), |found| found.error())?;
+            Ok(answer)
+        });
+        let question = format!("looking for a time in partition {partition}");
+        let answer = self.answered(place, &question, asked.map_err(|error| code(&error)))?;
+        let elements = answer.elements();
         let Some(found) = elements.first() else { return Ok(None) };
-        found.error().map_err(|error| failed(&error))?;
         Ok(match found.offset() {
             KafkaOffset::Offset(offset) => u64::try_from(offset).ok().map(Offset),
             _ => None,
         })
     }
 
-    /// Forgets the reasons of earlier failures.
-    fn begin(&self) {
-        self.listen();
-        self.consumer.client().context().take_last_error();
-    }
-
-    fn failed(&self, place: &Place, question: &str, code: RDKafkaErrorCode) -> SourceError {
-        self.listen();
-        place.judge_question(question, code, self.consumer.client().context().take_last_error())
-    }
-
-    /// Lets the client say what it has to say.
-    fn listen(&self) {
+    /// The answer, or the error with its reason as far as the client has told one.
+    fn answered<T>(
+        &self,
+        place: &Place,
+        question: &str,
+        answer: Result<T, RDKafkaErrorCode>,
+    ) -> Result<T, SourceError> {
         for _ in 0..EVENTS_MAX {
             drop(self.consumer.poll(Duration::ZERO));
+        }
+        let client = self.consumer.client().context();
+        match answer {
+            Ok(answer) => {
+                client.forget_error();
+                Ok(answer)
+            }
+            Err(code) => Err(place.judge_question(question, code, client.last_error())),
         }
     }
 }

@@ -226,7 +226,9 @@ mod tests {
 
     #[test]
     fn a_property_outside_the_list_is_refused_with_the_list() {
-        for name in ["plugin.library.paths", "ssl.ca.location", "sasl.oauthbearer.token.endpoint.url", "debug", "group.id"] {
+        for name in
+            ["plugin.library.paths", "ssl.ca.location", "sasl.oauthbearer.token.endpoint.url", "debug", "group.id"]
+        {
             let error = reading_config(&kafka(&[(name, "x")]), &options(1 << 20)).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("security.protocol"), "{error}");
         }

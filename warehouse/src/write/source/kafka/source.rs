@@ -33,7 +33,10 @@ impl KafkaTopicSource {
     /// # Errors
     /// If this machine gives no thread.
     pub(super) fn start(
-        consumer: BaseConsumer<OurClient>, clock: Arc<dyn Clock>, options: SourceOptions, place: Place,
+        consumer: BaseConsumer<OurClient>,
+        clock: Arc<dyn Clock>,
+        options: SourceOptions,
+        place: Place,
     ) -> Result<Self, SourceError> {
         let mailbox = Arc::new(Mailbox::default());
         let queue_bytes = options.queue_bytes;

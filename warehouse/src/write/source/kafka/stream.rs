@@ -3,9 +3,9 @@
 use catalog::Offset;
 use vfs::Moment;
 
+use super::headers::headers_json;
 use super::mailbox::{Mailbox, Wanted};
 use super::raw::Message;
-use super::headers::headers_json;
 use crate::write::source::cursor::{StreamCursor, held_bytes};
 use crate::write::source::{Fetched, RawRecord, SourceEvent, SourceOptions};
 

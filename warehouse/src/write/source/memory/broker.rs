@@ -96,7 +96,12 @@ impl MemoryBroker {
     fn change_log<T>(&self, topic: &str, partition: i32, change: impl FnOnce(&mut Log) -> T) -> T {
         self.change(|state| {
             let topic = state.topics.get_mut(topic).unwrap_or_else(|| panic!("the script has no topic {topic:?}"));
-            change(topic.partitions.get_mut(&partition).unwrap_or_else(|| panic!("the script has no partition {partition}")))
+            change(
+                topic
+                    .partitions
+                    .get_mut(&partition)
+                    .unwrap_or_else(|| panic!("the script has no partition {partition}")),
+            )
         })
     }
 

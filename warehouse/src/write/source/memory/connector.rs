@@ -24,7 +24,10 @@ impl MemoryConnector {
     }
 
     fn ask<T>(
-        &self, kafka: &KafkaSource, partition: i32, question: impl FnOnce(&Log) -> Result<T, SourceError>,
+        &self,
+        kafka: &KafkaSource,
+        partition: i32,
+        question: impl FnOnce(&Log) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let state = self.broker.lock();
         if !state.is_reachable {
@@ -59,10 +62,7 @@ impl SourceConnector for MemoryConnector {
             return Err(unreachable(kafka));
         }
         let topic = state.topics.get(&kafka.topic).ok_or_else(|| missing(kafka))?;
-        Ok(TopicView {
-            incarnation: topic.incarnation.clone(),
-            partitions: topic.partitions.keys().copied().collect(),
-        })
+        Ok(TopicView { incarnation: topic.incarnation.clone(), partitions: topic.partitions.keys().copied().collect() })
     }
 
     async fn resolve(&self, kafka: &KafkaSource, partition: i32, start: &StartPosition) -> Result<Offset, SourceError> {

@@ -4,37 +4,34 @@
 //! Guaranteed per stream: ranges without holes from the position that was asked for (I3), nothing below it, nothing of
 //! another incarnation of the topic; and no silence: a stream that cannot go on is told as an event, or tried again.
 
+mod verdicts;
+
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalog::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use vfs::{Clock, Moment};
 
-use super::client::{OurClient, trace_line};
-use super::errors::{ClientVerdict, PartitionVerdict, Place, Quieted};
-use super::incarnation::changed_id;
+use super::client::OurClient;
+use super::errors::{Place, Quieted};
 use super::mailbox::Mailbox;
 use super::properties::{MESSAGE_OVERHEAD, QueueSizes};
-use super::raw::{ClientEvent, RawConsumer, describe_topic};
+use super::raw::RawConsumer;
 use super::stream::{Phase, ReadStream};
 use crate::write::source::cursor::ROW_BYTES;
-use crate::write::source::{SourceError, SourceEvent, SourceOptions};
+use crate::write::source::{SourceError, SourceOptions};
+use verdicts::RETRY_AFTER;
 
 /// How long the thread waits for a message, or for room, before it looks at everything else.
 const TICK: Duration = Duration::from_millis(20);
 /// How often high watermarks are looked up: in memory, without asking the broker.
 const HIGHS_EVERY: Duration = Duration::from_millis(100);
-/// A stream that failed is tried again after this.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A stream with records ahead and none coming is assigned anew after this: a lost wake-up must not stall it for ever.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
-/// A question to the broker from this thread; rare, and the other streams wait for it.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The reader of one open source.
 pub(super) struct Reader {
@@ -68,7 +65,11 @@ struct Interruption {
 impl Reader {
     /// The reader of `place.topic` through `consumer`, which has a `group.id` and no assignment.
     pub(super) fn new(
-        consumer: BaseConsumer<OurClient>, mailbox: Arc<Mailbox>, clock: Arc<dyn Clock>, options: SourceOptions, place: Place,
+        consumer: BaseConsumer<OurClient>,
+        mailbox: Arc<Mailbox>,
+        clock: Arc<dyn Clock>,
+        options: SourceOptions,
+        place: Place,
     ) -> Self {
         let topic = CString::new(place.topic.as_str()).unwrap_or_default();
         let now = clock.now();
@@ -141,7 +142,11 @@ impl Reader {
             .filter(|(_, stream)| matches!(stream.phase, Phase::Waiting(at) if at <= now))
             .map(|(partition, _)| *partition)
             .collect();
-        let due: Vec<i32> = due.into_iter().filter(|partition| self.is_of_this_incarnation(*partition)).collect();
+        let doubtful = self.of_another_incarnation(&due);
+        self.review(&doubtful);
+        // Those that the review took away are no longer due.
+        let is_due = |partition: &i32| matches!(self.streams[partition].phase, Phase::Waiting(at) if at <= now);
+        let due: Vec<i32> = due.into_iter().filter(is_due).collect();
         let mut list = TopicPartitionList::new();
         for partition in &due {
             let position = i64::try_from(self.streams[partition].position().0).unwrap_or(i64::MAX);
@@ -186,7 +191,7 @@ impl Reader {
         let mut interruptions = Vec::new();
         let (mut records, mut bytes) = (0, 0);
         let drained = self.raw.drain(limit, TICK);
-        let is_all = !drained.full;
+        let is_all = !drained.is_full();
         for message in drained.iter() {
             let stream = self.streams.get_mut(&message.partition()).filter(|_| message.has_partition());
             match (stream, message.error()) {
@@ -214,127 +219,6 @@ impl Reader {
             self.judge(&interruption);
         }
         is_all
-    }
-
-    fn judge(&mut self, interruption: &Interruption) {
-        let partition = interruption.partition;
-        if self.streams.get(&partition).is_none_or(|stream| stream.phase == Phase::Stopped) {
-            return;
-        }
-        match self.place.judge_partition(partition, interruption.code, &interruption.text) {
-            PartitionVerdict::End => {}
-            PartitionVerdict::OutOfRange => self.out_of_range(partition),
-            PartitionVerdict::Gone => {
-                let Place { topic, brokers } = &self.place;
-                let found = format!("partition {partition} of topic {topic:?} no longer exists at {brokers}");
-                self.topic_changed(partition, found);
-            }
-            PartitionVerdict::Retry(error) => {
-                self.trouble(error);
-                self.wait(partition, RETRY_AFTER);
-            }
-        }
-    }
-
-    /// Tells what exists instead of the position, and stops; if that cannot be learned now, tries again later.
-    fn out_of_range(&mut self, partition: i32) {
-        match self.raw.consumer().fetch_watermarks(&self.place.topic, partition, ASK_WITHIN) {
-            Ok((low, high)) => {
-                self.unassign(partition);
-                let Some(stream) = self.streams.get_mut(&partition) else { return };
-                stream.hand_out(&self.mailbox, true);
-                let offset = |offset: i64| Offset(u64::try_from(offset).unwrap_or(0));
-                let event = SourceEvent::OutOfRange {
-                    stream: stream.wanted.stream.stream,
-                    wanted: stream.position(),
-                    low: offset(low),
-                    high: offset(high),
-                };
-                stream.tell(&self.mailbox, event);
-                stream.phase = Phase::Stopped;
-            }
-            Err(error) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                self.trouble(self.place.judge_question("asking which offsets exist", code, None));
-                self.wait(partition, RETRY_AFTER);
-            }
-        }
-    }
-
-    fn topic_changed(&mut self, partition: i32, found: String) {
-        self.unassign(partition);
-        let Some(stream) = self.streams.get_mut(&partition) else { return };
-        stream.forget_gathered();
-        stream.tell(&self.mailbox, SourceEvent::TopicChanged { stream: stream.wanted.stream.stream, found });
-        stream.phase = Phase::Stopped;
-    }
-
-    /// Serves the client's log and errors. Never waits, and is called also while there is no room for messages.
-    fn listen_to_client(&mut self) {
-        let Self { raw, place, last_words, .. } = self;
-        let mut new_id = None;
-        let mut errors = Vec::new();
-        raw.client_events(|event| match event {
-            ClientEvent::Log(level, facility, text) => {
-                trace_line(level, facility, text);
-                new_id = changed_id(text, &place.topic).map(str::to_owned).or(new_id.take());
-            }
-            ClientEvent::Error(code, reason) => errors.push((code, reason.to_owned())),
-        });
-        // "All brokers are down" may come before the reason that they are.
-        let is_reason = |(code, _): &&(RDKafkaErrorCode, String)| *code != RDKafkaErrorCode::AllBrokersDown;
-        if let Some((_, reason)) = errors.iter().rfind(is_reason) {
-            *last_words = Some(reason.clone());
-        }
-        if std::env::var("DBGK").is_ok() { errors.iter().for_each(|e| eprintln!("E {e:?}")); }
-        for (code, reason) in errors {
-            if let ClientVerdict::Tell(error) = self.place.judge_client(code, &reason, self.last_words.as_deref()) {
-                self.trouble(error);
-            }
-        }
-        if new_id.is_some() {
-            self.topic_id = new_id;
-            let reading: Vec<i32> = self.streams.keys().copied().collect();
-            for partition in reading {
-                if self.streams[&partition].phase != Phase::Stopped && !self.is_of_this_incarnation(partition) {
-                    self.streams.get_mut(&partition).into_iter().for_each(ReadStream::forget_gathered);
-                }
-            }
-        }
-    }
-
-    /// Whether the stream is of the incarnation that librdkafka reads. If not, asks the broker which one there is: either
-    /// librdkafka is behind, and the broker refuses its id until it has caught up, or the topic was made again, and the
-    /// task is told; if nobody answers, it is tried again later. `false`: do not read it.
-    fn is_of_this_incarnation(&mut self, partition: i32) -> bool {
-        let wanted = &self.streams[&partition].wanted.stream.incarnation;
-        let known = self.topic_id.as_deref().unwrap_or("");
-        if wanted.is_empty() || known.is_empty() || **wanted == *known {
-            return true;
-        }
-        let Place { topic, brokers } = &self.place;
-        match describe_topic(self.raw.consumer(), topic, ASK_WITHIN) {
-            Ok(described) if described.id == **wanted => true,
-            Ok(described) => {
-                let found = format!(
-                    "topic {topic:?} at {brokers} was deleted and made again: its id is {}, that of the stream is {wanted}",
-                    described.id
-                );
-                self.topic_changed(partition, found);
-                false
-            }
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                let found = format!("topic {topic:?} no longer exists at {brokers}");
-                self.topic_changed(partition, found);
-                false
-            }
-            Err(code) => {
-                let earlier = self.raw.consumer().client().context().take_last_error();
-                self.trouble(self.place.judge_question("asking for the topic's id", code, earlier));
-                self.wait(partition, RETRY_AFTER);
-                false
-            }
-        }
     }
 
     /// Reads no more of the partition, and begins again from its position after `pause`.
@@ -367,12 +251,6 @@ impl Reader {
                     stream.tell_high(&self.mailbox, high);
                 }
             }
-        }
-    }
-
-    fn trouble(&mut self, error: SourceError) {
-        if self.quieted.lets_through(&error, self.clock.now()) {
-            self.mailbox.trouble(error);
         }
     }
 }
