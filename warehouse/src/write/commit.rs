@@ -18,7 +18,8 @@ use catalog::{
     CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fenced, Ledger, Part, Pipeline,
     StreamAdvance, StreamId, Table, Version, WriterId, commit_settled,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use tokio::sync::watch;
 use vfs::World;
 use wal::Wal;
@@ -142,8 +143,8 @@ impl Committer {
             }
         };
         let _working = self.budget.charge(plans.iter().map(PartPlan::bytes).sum());
-        self.patiently(async || self.flusher.stage(&plans).await).await?;
-        let parts = stream::iter(plans).map(|plan| self.write(plan)).buffered(UPLOADS).try_collect().await?;
+        self.patiently(|| self.flusher.stage(&plans).boxed()).await?;
+        let parts = stream::iter(plans).map(|plan| self.write(plan).boxed()).buffered(UPLOADS).try_collect().await?;
         Ok((piece, parts))
     }
 
@@ -152,12 +153,14 @@ impl Committer {
     async fn write(&self, plan: PartPlan) -> Result<Part, FlushError> {
         let encoded = self.flusher.encode(plan).await?;
         let _working = self.budget.charge(encoded.part.bytes);
-        self.patiently(async || self.flusher.upload(&encoded).await).await?;
+        self.patiently(|| self.flusher.upload(&encoded).boxed()).await?;
         Ok(encoded.part)
     }
 
     /// Tries until a store that is away is there again.
-    async fn patiently(&self, attempt: impl AsyncFn() -> Result<(), FlushError>) -> Result<(), FlushError> {
+    async fn patiently<'a>(
+        &self, attempt: impl Fn() -> BoxFuture<'a, Result<(), FlushError>>,
+    ) -> Result<(), FlushError> {
         let (mut wait, longest) = RETRY;
         let mut troubled = false;
         loop {

@@ -177,7 +177,7 @@ impl Task {
 
     /// One thing that happens.
     async fn step(&mut self, running: &mut Running) -> Result<(), TaskEnd> {
-        let tick = self.world.clock.sleep(TICK);
+        let (clock, intake) = (Arc::clone(&self.world.clock), self.intake.clone());
         tokio::select! {
             biased;
             command = self.inbox.recv(), if running.listening => match command {
@@ -187,7 +187,7 @@ impl Task {
                     self.command(TaskCommand::Drain, running).await
                 }
             },
-            room = self.intake.reserve(), if !running.asks.is_empty() => {
+            room = intake.reserve(), if !running.asks.is_empty() => {
                 // An intake that is gone has said why in its last event, so a failed send needs no word of its own.
                 if let (Some(command), Ok(room)) = (running.asks.pop_front(), room) {
                     room.send(command);
@@ -199,7 +199,7 @@ impl Task {
             event = self.events.recv(), if !running.intake_ended && running.logging.len() < IN_FLIGHT_MAX => {
                 self.event(event, running)
             }
-            () = tick => Ok(()),
+            () = clock.sleep(TICK) => Ok(()),
         }
     }
 

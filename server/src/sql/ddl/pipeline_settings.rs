@@ -8,7 +8,9 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use warehouse::write::source::kafka::{ALLOWED_PROPERTIES, check_properties};
 
 use super::super::alike::nearest;
+use super::super::seams::Resume;
 use super::super::units::{bytes_text, millis_text, parse_bytes, parse_duration};
+use crate::mysql::SqlError;
 
 const TASKS: RangeInclusive<u64> = 1..=1_024;
 const FLUSH_BYTES: RangeInclusive<u64> = (1 << 10)..=(64 << 30);
