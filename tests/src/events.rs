@@ -38,7 +38,7 @@ pub fn random_payload(random: &mut StdRng, seq: i64, bad_in: u32) -> Vec<u8> {
 /// If a query fails.
 pub async fn seen(sql: &mut Sql) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    let partitions = sql.rows("SELECT stream, `partition` FROM system.streams").await?;
+    let partitions = sql.rows("SELECT stream_id, `partition` FROM system.streams").await?;
     let partition_of = |stream: &str| -> anyhow::Result<i32> {
         let row = partitions.iter().find(|row| row[0].as_deref() == Some(stream));
         let row = row.ok_or_else(|| anyhow::anyhow!("system.streams does not know stream {stream}"))?;

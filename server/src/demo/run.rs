@@ -147,7 +147,7 @@ impl Arrival<'_> {
     async fn watch(&self, broker: DemoBroker, started: vfs::Moment) -> anyhow::Result<Duration> {
         let (committed, receivers): (Vec<_>, Vec<_>) = (0..PARTITIONS).map(|_| watch::channel(0_u64)).unzip();
         let replay = tokio::task::spawn_blocking(move || broker.replay(flights()?, receivers));
-        let bar = progress_bar();
+        let mut progress = Progress::new(self.clock, started);
         let mut first = None;
         let mut replay = Some(replay);
         let mut kept_broker = None;
@@ -156,8 +156,7 @@ impl Arrival<'_> {
             if position.visible > 0 && first.is_none() {
                 first = Some(self.clock.now().since(started));
             }
-            bar.set_position(position.committed);
-            bar.set_message(format!("{} visible", position.visible));
+            progress.show(position);
             if position.committed >= RECORDS {
                 break;
             }
@@ -168,7 +167,7 @@ impl Arrival<'_> {
             }
             self.clock.sleep(Duration::from_millis(25)).await;
         }
-        bar.finish_and_clear();
+        progress.bar.finish_and_clear();
         // The broker stays until the process ends: its clients would complain of its absence.
         std::mem::forget(kept_broker);
         Ok(first.unwrap_or_default())
@@ -199,11 +198,37 @@ fn flights() -> anyhow::Result<impl Iterator<Item = Vec<u8>>> {
     Ok(reader.split(b'\n').map_while(Result::ok))
 }
 
-fn progress_bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// A bar on a terminal; a line each second elsewhere.
+struct Progress<'a> {
+    clock: &'a dyn Clock,
+    started: vfs::Moment,
+    bar: ProgressBar,
+    lines: bool,
+    last_line: vfs::Moment,
+}
+
+impl<'a> Progress<'a> {
+    fn new(clock: &'a dyn Clock, started: vfs::Moment) -> Self {
+        let lines = !std::io::stderr().is_terminal();
+        let bar = if lines { ProgressBar::hidden() } else { ProgressBar::new(RECORDS) };
+        let style = ProgressStyle::with_template("  {bar:32} {pos}/{len} committed, {msg}, {per_sec}, {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { clock, started, bar: bar.with_style(style), lines, last_line: started }
     }
-    let style = ProgressStyle::with_template("  {bar:32} {pos}/{len} committed, {msg}, {per_sec}, {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(RECORDS).with_style(style)
+
+    fn show(&mut self, position: Position) {
+        let lag = RECORDS.saturating_sub(position.visible);
+        self.bar.set_position(position.committed);
+        self.bar.set_message(format!("{} visible, {lag} to come", position.visible));
+        let now = self.clock.now();
+        if self.lines && now.since(self.last_line) >= Duration::from_secs(1) {
+            self.last_line = now;
+            let seconds = now.since(self.started).as_secs_f64();
+            let rate = position.visible as f64 / seconds;
+            println!(
+                "  {seconds:4.1} s  {} visible, {} committed, {lag} to come, {rate:.0} records/s",
+                position.visible, position.committed
+            );
+        }
+    }
 }
