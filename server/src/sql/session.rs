@@ -27,6 +27,10 @@ use super::variables::Variables;
 use crate::mysql::{Answer, Login, SqlError, SqlSession};
 use rows::{Limit, answer_rows};
 
+/// The database that a new catalog has.
+const FIRST_DATABASE: &str = "default";
+const UNKNOWN_DATABASE: u16 = 1049;
+
 /// MySQL's number for a connection that does not exist.
 const NO_SUCH_THREAD: u16 = 1094;
 /// MySQL's number for a session that was killed.
@@ -71,7 +75,11 @@ impl Session {
         self.set_database(None);
         match self.login.database.clone().filter(|name| !name.is_empty()) {
             Some(name) => self.switch_to(&name).await,
-            None => Ok(()),
+            // Who names none is in the one that every catalog begins with, so that a first query needs no USE.
+            None => match self.switch_to(FIRST_DATABASE).await {
+                Err(error) if error.code != UNKNOWN_DATABASE => Err(error),
+                _ => Ok(()),
+            },
         }
     }
 

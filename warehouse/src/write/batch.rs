@@ -273,3 +273,138 @@ fn decode_ipc(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, BatchErro
     }
     RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use catalog::{Offset, SchemaId};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::schema::storage_schema;
+    use crate::write::testing::{batch, range, table};
+
+    const FENCE: Fence = Fence(2);
+    const SCHEMA: SchemaId = SchemaId(3);
+
+    fn gap(start: u64, end: u64) -> Gap {
+        Gap { kind: GapKind::Expired, range: range(start..end) }
+    }
+
+    /// `batch(11, 20..50)` with an expired range before it.
+    fn with_gap() -> Batch {
+        let rows = batch(11, 20..50);
+        let ledger = Ledger { expired: 15, skipped: 5, ..rows.ledger };
+        Batch::new(rows.stream, range(0..50), rows.rows, rows.errors, ledger, vec![gap(5, 20)])
+    }
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        let without_rows = Batch::new(
+            catalog::StreamId(1),
+            range(3..5),
+            batch(1, 3..3).rows,
+            None,
+            Ledger { skipped: 2, ..Ledger::default() },
+            vec![],
+        );
+        for batch in [batch(1, 0..35), batch(1, 3..4), without_rows, with_gap()] {
+            let payload = batch.encode(FENCE, SCHEMA);
+            let head = BatchHead { stream: batch.stream, range: batch.range, pipeline_fence: FENCE, schema: SCHEMA };
+            assert_eq!(Batch::decode_head(&payload).unwrap(), head);
+            assert_eq!(Batch::decode(&payload, &storage_schema(&table())).unwrap(), batch);
+        }
+    }
+
+    #[test]
+    fn a_payload_of_format_1_can_be_read_for_ever() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/batch-1.bin");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, with_gap().encode(FENCE, SCHEMA)).unwrap();
+        }
+        let payload = std::fs::read(&path).unwrap();
+        assert_eq!(Batch::decode(&payload, &storage_schema(&table())).unwrap(), with_gap());
+        let newer = [&[9], &payload[1..]].concat();
+        assert!(matches!(Batch::decode_head(&newer), Err(BatchError::UnsupportedFormat(9))));
+    }
+
+    #[test]
+    fn a_damaged_payload_is_an_error_or_still_a_batch_and_never_a_panic() {
+        let (payload, schema) = (with_gap().encode(FENCE, SCHEMA), storage_schema(&table()));
+        for length in 0..payload.len() {
+            let _ = Batch::decode(&payload[..length], &schema);
+        }
+        for at in 0..payload.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut damaged = payload.to_vec();
+                damaged[at] ^= flip;
+                let _ = Batch::decode(&damaged, &schema);
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_that_does_not_add_up_is_malformed() {
+        let payload = batch(1, 0..10).encode(FENCE, SCHEMA);
+        for (from, to) in [
+            ("\"rows\":8", "\"rows\":7"),
+            ("\"filtered\":1", "\"filtered\":2"),
+            ("\"start\":0", "\"start\":9"),
+            ("\"start\":0", "\"start\":99"),
+            ("\"skipped\":0", "\"skipped\":18446744073709551615"),
+            ("\"errors_bytes\":", "\"errors_bytes\":1844674407370955"),
+            ("\"end\":10", "\"end\":99"),
+        ] {
+            let head_bytes = u32::from_le_bytes(payload[1..5].try_into().unwrap()) as usize;
+            let head = std::str::from_utf8(&payload[5..5 + head_bytes]).unwrap();
+            assert!(head.contains(from), "{head}");
+            let head = head.replacen(from, to, 1);
+            let length = u32::try_from(head.len()).unwrap().to_le_bytes();
+            let changed = [&[1], &length[..], head.as_bytes(), &payload[5 + head_bytes..]].concat();
+            assert!(matches!(Batch::decode(&changed, &storage_schema(&table())), Err(BatchError::Malformed(_))), "{to}");
+        }
+    }
+
+    #[test]
+    fn rows_of_other_columns_are_malformed() {
+        let payload = batch(1, 0..10).encode(FENCE, SCHEMA);
+        assert!(matches!(Batch::decode(&payload, &error_schema()), Err(BatchError::Malformed(_))));
+    }
+
+    #[test]
+    fn i8_an_allocation_that_columns_share_is_counted_once() {
+        let made = batch(1, 0..5_000);
+        let payload = made.encode(FENCE, SCHEMA);
+        let read = Batch::decode(&payload, &storage_schema(&table())).unwrap();
+        assert!(read.bytes() < 2 * payload.len() as u64, "{} of {}", read.bytes(), payload.len());
+        assert!(read.bytes() >= payload.len() as u64 / 2 && made.bytes() >= payload.len() as u64 / 2);
+    }
+
+    proptest! {
+        #[test]
+        fn i1_pieces_of_a_batch_account_for_each_offset_once(mut cuts in prop::collection::vec(0..50_u64, 0..6)) {
+            let whole = with_gap();
+            cuts.extend([0, 50]);
+            cuts.sort_unstable();
+            let pieces: Vec<Batch> = cuts.windows(2).map(|cut| whole.slice(range(cut[0]..cut[1]))).collect();
+            let sum = pieces.iter().fold(Ledger::default(), |sum, piece| sum.plus(piece.ledger));
+            prop_assert_eq!(sum, whole.ledger);
+            let rows: Vec<&RecordBatch> = pieces.iter().map(|piece| &piece.rows).collect();
+            prop_assert_eq!(arrow::compute::concat_batches(&whole.rows.schema(), rows).unwrap(), whole.rows);
+            for piece in pieces {
+                prop_assert_eq!(piece.ledger.offsets(), piece.range.offsets());
+                let inside = |gap: &Gap| piece.range.start <= gap.range.start && gap.range.end <= piece.range.end;
+                prop_assert!(piece.gaps.iter().all(inside));
+            }
+        }
+    }
+
+    #[test]
+    fn a_slice_has_exactly_the_offsets_of_its_range() {
+        let rows = slice_offsets(&batch(1, 0..30).rows, range(7..21));
+        let offsets = rows.column_by_name(OFFSET_COLUMN).unwrap().as_primitive::<Int64Type>().values().to_vec();
+        assert_eq!(offsets, [7, 10, 11, 12, 13, 14, 15, 16, 17, 20]);
+        assert_eq!(slice_offsets(&rows, OffsetRange::new(Offset(8), Offset(10))).num_rows(), 0);
+    }
+}

@@ -297,3 +297,217 @@ fn halve_batch(piece: &mut Frozen) -> bool {
     stream.range.end.0 = stream.range.start.0 + stream.range.offsets() / 2;
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use catalog::{Fence, Offset, SchemaId, TaskIndex};
+    use object_store::memory::InMemory;
+    use vfs::Moment;
+
+    use super::*;
+    use crate::write::testing::{ScriptedCatalog, batch, held, log, pipeline, range, table, world};
+
+    struct Rig {
+        catalog: Arc<ScriptedCatalog>,
+        committer: Committer,
+        trouble: watch::Receiver<Option<String>>,
+    }
+
+    impl Rig {
+        /// Streams 1 and 2 under epoch 1; the catalog answers with `answers`, and then with `Committed`.
+        async fn new(answers: impl IntoIterator<Item = Result<CommitOutcome, CatalogError>>) -> Self {
+            let catalog = Arc::new(ScriptedCatalog::default());
+            catalog.answers.lock().unwrap().extend(answers);
+            let (table, writer) = (table(), WriterId::Task(pipeline().id, TaskIndex(0)));
+            let flusher = Flusher {
+                table: Arc::clone(&table),
+                writer,
+                objects: Arc::new(InMemory::new()),
+                catalog: catalog.clone(),
+                world: world(),
+            };
+            let (trouble, told) = watch::channel(None);
+            let memtable = Memtable::new();
+            memtable.open(StreamId(1), Epoch(1), Offset(0));
+            memtable.open(StreamId(2), Epoch(1), Offset(0));
+            let committer = Committer {
+                pipeline: pipeline(),
+                table,
+                writer,
+                flusher,
+                catalog: catalog.clone(),
+                memtable,
+                wal: log().await,
+                budget: MemoryBudget::new(1 << 30),
+                world: world(),
+                trouble,
+            };
+            Self { catalog, committer, trouble: told }
+        }
+
+        async fn publish(&self, stream: u64, offsets: Range<u64>) {
+            let held = held(&self.committer.wal, &self.committer.budget, batch(stream, offsets)).await;
+            assert!(self.committer.memtable.publish(Epoch(1), held, Moment::default()));
+        }
+
+        async fn commit(&self) -> Committed {
+            let frozen = self.committer.memtable.freeze().unwrap();
+            self.committer.commit(frozen).await
+        }
+
+        fn requests(&self) -> Vec<CommitRequest> {
+            self.catalog.requests.lock().unwrap().clone()
+        }
+
+        fn advanced(&self) -> Vec<Vec<(u64, catalog::OffsetRange)>> {
+            let of = |request: &CommitRequest| request.streams.iter().map(|of| (of.stream.0, of.range)).collect();
+            self.requests().iter().map(of).collect()
+        }
+    }
+
+    fn unknown() -> Result<CommitOutcome, CatalogError> {
+        Err(CatalogError::MaybeCommitted { operation: "committing", cause: "lost".to_owned() })
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_is_released_in_the_log_and_not_before() {
+        let rig = Rig::new([]).await;
+        rig.publish(1, 0..10).await;
+        rig.publish(2, 0..5).await;
+        let frozen = rig.committer.memtable.freeze().unwrap();
+        rig.publish(1, 10..20).await;
+        assert!(rig.committer.wal.stats().oldest_needed.is_some());
+        let done = rig.committer.commit(frozen).await;
+        assert!(done.version.is_some() && done.lost.is_empty() && done.ended.is_none());
+        assert_eq!(rig.advanced(), [[(1, range(0..10)), (2, range(0..5))]]);
+        assert!(rig.committer.wal.stats().oldest_needed.is_some(), "offsets 10..20 are needed");
+        rig.commit().await;
+        assert_eq!(rig.committer.wal.stats().oldest_needed, None);
+        assert_eq!(rig.requests()[0].pipeline, Some((pipeline().id, Fence(2))));
+        assert_eq!(rig.requests()[0].schema, SchemaId(3));
+    }
+
+    #[tokio::test]
+    async fn i2_a_fenced_stream_is_dropped_and_the_rest_is_written_without_it() {
+        let rig = Rig::new([Ok(CommitOutcome::Fenced(Fenced::Streams(vec![StreamId(1)])))]).await;
+        rig.publish(1, 0..10).await;
+        rig.publish(2, 0..5).await;
+        let done = rig.commit().await;
+        assert_eq!(done.lost.keys().copied().collect::<Vec<_>>(), [StreamId(1)]);
+        assert_eq!(done.lost[&StreamId(1)].epoch, Epoch(1));
+        assert_eq!(rig.advanced()[1], [(2, range(0..5))]);
+        let requests = rig.requests();
+        assert_ne!(requests[0].token, requests[1].token, "another commit");
+        let covered = requests[1].parts.iter().flat_map(|part| &part.streams).all(|of| of.stream == StreamId(2));
+        assert!(covered, "the parts are rewritten");
+        assert_eq!(rig.committer.memtable.cursors().keys().copied().collect::<Vec<_>>(), [StreamId(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_offsets_are_not_as_known_is_lost_and_the_rest_goes_on() {
+        let conflict = Conflict::Offsets(vec![(StreamId(2), Offset(3))]);
+        let rig = Rig::new([Ok(CommitOutcome::Conflict(conflict))]).await;
+        rig.publish(1, 0..10).await;
+        rig.publish(2, 0..5).await;
+        let done = rig.commit().await;
+        assert!(done.lost[&StreamId(2)].cause.contains("offset is 3"));
+        assert!(done.version.is_some());
+        assert_eq!(rig.advanced()[1], [(1, range(0..10))]);
+    }
+
+    #[tokio::test]
+    async fn what_ddl_has_changed_ends_the_task() {
+        let outcomes = [
+            CommitOutcome::Fenced(Fenced::Table),
+            CommitOutcome::Fenced(Fenced::Pipeline),
+            CommitOutcome::Fenced(Fenced::Void),
+            CommitOutcome::Conflict(Conflict::Schema(SchemaId(9))),
+        ];
+        for outcome in outcomes {
+            let rig = Rig::new([Ok(outcome)]).await;
+            rig.publish(1, 0..10).await;
+            let done = rig.commit().await;
+            assert!(done.ended.is_some() && done.version.is_none());
+            assert_eq!(rig.requests().len(), 1);
+            assert!(rig.committer.wal.stats().oldest_needed.is_some(), "nothing is released");
+        }
+    }
+
+    #[tokio::test]
+    async fn i7_parts_that_the_sweeper_took_are_written_again_under_new_names() {
+        let rig = Rig::new([Ok(CommitOutcome::Fenced(Fenced::Intents(vec![])))]).await;
+        rig.publish(1, 0..10).await;
+        assert!(rig.commit().await.version.is_some());
+        let requests = rig.requests();
+        assert_eq!((requests.len(), &requests[0].streams), (2, &requests[1].streams));
+        let names: std::collections::BTreeSet<_> = requests.iter().flat_map(|of| &of.parts).map(|part| part.id).collect();
+        assert_eq!(names.len(), requests[0].parts.len() * 2);
+    }
+
+    #[tokio::test]
+    async fn i6_a_commit_of_unknown_outcome_is_sent_again_unchanged() {
+        let rig = Rig::new([unknown(), unknown()]).await;
+        rig.publish(1, 0..10).await;
+        assert!(rig.commit().await.version.is_some());
+        let requests = rig.requests();
+        assert_eq!(requests.len(), 3);
+        assert!(requests.iter().all(|request| *request == requests[0]));
+        assert_eq!(*rig.trouble.borrow(), None);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_the_catalog_finds_wrong_ends_the_task_with_its_words() {
+        let rig = Rig::new([Err(CatalogError::Invalid { message: "it does not add up".to_owned() })]).await;
+        rig.publish(1, 0..10).await;
+        assert!(rig.commit().await.ended.unwrap().contains("it does not add up"));
+    }
+
+    async fn frozen(streams: &[(u64, &[Range<u64>])]) -> Frozen {
+        let (log, budget, memtable) = (log().await, MemoryBudget::new(1 << 30), Memtable::new());
+        for (stream, batches) in streams {
+            memtable.open(StreamId(*stream), Epoch(1), Offset(batches[0].start));
+            for offsets in *batches {
+                memtable.publish(Epoch(1), held(&log, &budget, batch(*stream, offsets.clone())).await, Moment::default());
+            }
+        }
+        memtable.freeze().unwrap()
+    }
+
+    #[tokio::test]
+    async fn i3_halves_are_prefixes_that_together_are_the_whole() {
+        let mut rest = frozen(&[(1, &[0..3, 3..10, 10..11]), (2, &[5..6]), (3, &[0..9, 9..12])]).await;
+        let mut next: BTreeMap<StreamId, Offset> = rest.streams.iter().map(|(stream, of)| (*stream, of.range.start)).collect();
+        let whole: u64 = rest.streams.values().map(|of| of.range.offsets()).sum();
+        let mut taken = 0;
+        for round in 0.. {
+            if rest.streams.is_empty() {
+                break;
+            }
+            let mut piece = rest.clone();
+            // Ever deeper, down to single offsets.
+            for _ in 0..round {
+                halve(&mut piece);
+            }
+            for (stream, of) in &piece.streams {
+                assert_eq!(of.range.start, next[stream]);
+                assert_eq!(of.pieces().map(|batch| batch.range.offsets()).sum::<u64>(), of.range.offsets());
+                next.insert(*stream, of.range.end);
+                taken += of.range.offsets();
+            }
+            assert!(!piece.streams.is_empty());
+            advance(&mut rest, &piece);
+        }
+        assert_eq!(taken, whole);
+    }
+
+    #[tokio::test]
+    async fn a_single_offset_cannot_be_halved() {
+        let mut piece = frozen(&[(1, &[7..8])]).await;
+        assert!(!halve(&mut piece));
+        let mut piece = frozen(&[(1, &[7..17])]).await;
+        assert!(halve(&mut piece));
+        assert_eq!(piece.streams[&StreamId(1)].range, range(7..12));
+    }
+}

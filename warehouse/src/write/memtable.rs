@@ -96,9 +96,10 @@ pub struct FrozenStream {
 impl FrozenStream {
     /// Exactly what lies in `range`, in order.
     pub fn pieces(&self) -> impl Iterator<Item = Batch> + '_ {
-        self.batches.iter().map(|held| {
+        self.batches.iter().filter_map(|held| {
             let whole = held.batch.range;
-            held.batch.slice(OffsetRange::new(whole.start.max(self.range.start), whole.end.min(self.range.end)))
+            let (start, end) = (whole.start.max(self.range.start), whole.end.min(self.range.end));
+            (start < end).then(|| held.batch.slice(OffsetRange::new(start, end)))
         })
     }
 }
@@ -289,3 +290,155 @@ impl Inner {
 
 /// How long committed rows stay for readers that planned before the commit.
 pub const RETIRE_AFTER: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use wal::Wal;
+
+    use super::*;
+    use crate::write::memory::MemoryBudget;
+    use crate::write::testing::{batch, held, log, range};
+
+    const STREAM: StreamId = StreamId(1);
+    const OTHER: StreamId = StreamId(2);
+
+    struct Rig {
+        log: Wal,
+        budget: Arc<MemoryBudget>,
+        memtable: Arc<Memtable>,
+    }
+
+    impl Rig {
+        /// Streams 1 and 2, held under epoch 1 from offset 0 on.
+        async fn new() -> Self {
+            let (log, budget, memtable) = (log().await, MemoryBudget::new(1 << 30), Memtable::new());
+            memtable.open(STREAM, Epoch(1), Offset(0));
+            memtable.open(OTHER, Epoch(1), Offset(0));
+            Self { log, budget, memtable }
+        }
+
+        async fn publish(&self, stream: StreamId, epoch: u64, offsets: std::ops::Range<u64>) -> bool {
+            let held = held(&self.log, &self.budget, batch(stream.0, offsets)).await;
+            self.memtable.publish(Epoch(epoch), held, Moment::default())
+        }
+
+        fn pinned(&self, stream: StreamId, epoch: u64, committed: u64) -> Option<(u64, usize)> {
+            match self.memtable.pin(stream, Epoch(epoch), Offset(committed)) {
+                Pinned::Rows { end, batches } => Some((end.0, batches.len())),
+                Pinned::PlanAgain | Pinned::NotHeld => None,
+            }
+        }
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::new(Duration::from_secs(seconds))
+    }
+
+    #[tokio::test]
+    async fn rows_are_visible_from_their_publication_until_they_are_retired() {
+        let rig = Rig::new().await;
+        assert_eq!(rig.pinned(STREAM, 1, 0), Some((0, 0)));
+        assert!(rig.publish(STREAM, 1, 0..10).await && rig.publish(STREAM, 1, 10..25).await);
+        assert_eq!(rig.pinned(STREAM, 1, 0), Some((25, 2)));
+        let frozen = rig.memtable.freeze().unwrap();
+        rig.publish(STREAM, 1, 25..30).await;
+        assert_eq!(rig.memtable.committed(&frozen, at(10)).len(), 1);
+        rig.memtable.retire(at(9), false);
+        assert_eq!(rig.pinned(STREAM, 1, 0), Some((30, 3)), "a reader of an older version still needs them");
+        rig.memtable.retire(at(10), false);
+        assert!(matches!(rig.memtable.pin(STREAM, Epoch(1), Offset(0)), Pinned::PlanAgain));
+        assert_eq!(rig.pinned(STREAM, 1, 25), Some((30, 1)));
+    }
+
+    #[tokio::test]
+    async fn under_pressure_committed_rows_go_at_once_and_others_never() {
+        let rig = Rig::new().await;
+        rig.publish(STREAM, 1, 0..10).await;
+        let frozen = rig.memtable.freeze().unwrap();
+        rig.memtable.retire(at(1_000), true);
+        assert_eq!(rig.pinned(STREAM, 1, 0), Some((10, 1)));
+        rig.memtable.committed(&frozen, at(10));
+        drop(frozen);
+        rig.memtable.retire(at(0), true);
+        assert_eq!((rig.pinned(STREAM, 1, 0), rig.budget.used()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn i8_rows_stay_charged_for_as_long_as_a_pin_holds_them() {
+        let rig = Rig::new().await;
+        rig.publish(STREAM, 1, 0..10).await;
+        let pinned = rig.memtable.pin(STREAM, Epoch(1), Offset(0));
+        rig.memtable.close(STREAM, Epoch(1));
+        assert!(rig.budget.used() > 0);
+        drop(pinned);
+        assert_eq!(rig.budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn i2_what_was_logged_under_another_epoch_is_not_shown() {
+        let rig = Rig::new().await;
+        assert!(!rig.publish(STREAM, 2, 0..10).await && !rig.publish(StreamId(9), 1, 0..10).await);
+        assert_eq!(rig.pinned(STREAM, 1, 0), Some((0, 0)));
+        assert!(matches!(rig.memtable.pin(STREAM, Epoch(2), Offset(0)), Pinned::PlanAgain));
+        assert!(matches!(rig.memtable.pin(StreamId(9), Epoch(1), Offset(0)), Pinned::NotHeld));
+    }
+
+    #[tokio::test]
+    async fn an_older_grant_that_is_lost_takes_nothing_from_the_newer_one() {
+        let rig = Rig::new().await;
+        rig.publish(STREAM, 1, 0..10).await;
+        let frozen = rig.memtable.freeze().unwrap();
+        rig.memtable.open(STREAM, Epoch(2), Offset(10));
+        rig.publish(STREAM, 2, 10..20).await;
+        assert_eq!(rig.memtable.committed(&frozen, at(0)), vec![], "the older flush says nothing of the newer grant");
+        rig.memtable.close(STREAM, Epoch(1));
+        assert_eq!(rig.pinned(STREAM, 2, 10), Some((20, 1)));
+        rig.memtable.close(STREAM, Epoch(2));
+        assert_eq!(rig.memtable.cursors_of(STREAM), None);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "I3")]
+    async fn i3_a_hole_is_never_published() {
+        let rig = Rig::new().await;
+        rig.publish(STREAM, 1, 0..10).await;
+        rig.publish(STREAM, 1, 11..20).await;
+    }
+
+    #[tokio::test]
+    async fn a_freeze_takes_all_that_is_logged_and_leaves_nothing_mutable() {
+        let rig = Rig::new().await;
+        assert!(rig.memtable.freeze().is_none());
+        rig.publish(STREAM, 1, 0..10).await;
+        rig.publish(OTHER, 1, 0..5).await;
+        let (bytes, since) = rig.memtable.mutable();
+        assert_eq!((bytes, since), (rig.budget.used(), Some(Moment::default())));
+        let frozen = rig.memtable.freeze().unwrap();
+        assert_eq!(rig.memtable.mutable(), (0, None));
+        let ranges: Vec<_> = frozen.streams.iter().map(|(stream, of)| (*stream, of.range)).collect();
+        assert_eq!(ranges, [(STREAM, range(0..10)), (OTHER, range(0..5))]);
+        rig.publish(OTHER, 1, 5..6).await;
+        rig.memtable.close(STREAM, Epoch(1));
+        rig.memtable.close(OTHER, Epoch(1));
+        assert_eq!(rig.memtable.mutable().0, 0);
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_which_half_was_committed_is_still_needed_and_goes_on_from_there() {
+        let rig = Rig::new().await;
+        rig.publish(STREAM, 1, 0..10).await;
+        rig.publish(STREAM, 1, 10..20).await;
+        let whole = rig.memtable.freeze().unwrap();
+        let mut first = whole.clone();
+        let (first_position, last_position) =
+            (whole.streams[&STREAM].batches[0].position, whole.streams[&STREAM].batches[1].position);
+        first.streams.get_mut(&STREAM).unwrap().range = range(0..13);
+        assert_eq!(rig.memtable.committed(&first, at(10)), [(STREAM, first_position)]);
+        assert_eq!(rig.pinned(STREAM, 1, 13), Some((20, 1)));
+        let mut rest = whole;
+        rest.streams.get_mut(&STREAM).unwrap().range = range(13..20);
+        let pieces: Vec<_> = rest.streams[&STREAM].pieces().map(|piece| piece.range).collect();
+        assert_eq!(pieces.last(), Some(&range(13..20)));
+        assert_eq!(rig.memtable.committed(&rest, at(10)), [(STREAM, last_position)]);
+    }
+}

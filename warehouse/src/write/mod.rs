@@ -24,4 +24,6 @@ pub mod source;
 pub mod sweeper;
 mod takeover;
 mod task;
+#[cfg(test)]
+mod testing;
 pub mod worker;

@@ -167,3 +167,139 @@ fn slice(held: &Held, range: OffsetRange, scan: &MemtableScan) -> Option<RecordB
     let projected = rows.project(&scan.projection).expect("a scan projects columns of its schema");
     (projected.num_rows() > 0).then_some(projected)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int64Type;
+    use async_trait::async_trait;
+    use vfs::WallTime;
+    use wal::Wal;
+
+    use super::*;
+    use crate::write::testing::{batch, held, log, range};
+
+    #[derive(Debug, Default)]
+    struct Seconds(AtomicU64);
+
+    #[async_trait]
+    impl Clock for Seconds {
+        fn now(&self) -> Moment {
+            Moment::new(Duration::from_secs(self.0.load(Ordering::Relaxed)))
+        }
+
+        fn wall(&self) -> WallTime {
+            WallTime(0)
+        }
+
+        async fn sleep_until(&self, _moment: Moment) {}
+    }
+
+    struct Rig {
+        clock: Arc<Seconds>,
+        pins: Pins,
+        log: Wal,
+        budget: Arc<MemoryBudget>,
+    }
+
+    impl Rig {
+        async fn new(limit: u64) -> Self {
+            let clock = Arc::new(Seconds::default());
+            Self { pins: Pins::new(clock.clone()), clock, log: log().await, budget: MemoryBudget::new(limit) }
+        }
+
+        async fn held(&self, offsets: std::ops::Range<u64>) -> Arc<Held> {
+            Arc::new(held(&self.log, &self.budget, batch(1, offsets)).await)
+        }
+
+        fn hold(&self, query: u128, end: u64, batches: &[Arc<Held>]) {
+            self.pins.hold(QueryId(query), [(StreamId(1), (Offset(end), batches.to_vec()))].into());
+        }
+
+        fn offsets(&self, query: u128, offsets: std::ops::Range<u64>, kind: PartKind) -> Result<Vec<i64>, PinError> {
+            let projection = vec![if kind == PartKind::Rows { 4 } else { 8 }];
+            let ranges = [(StreamId(1), range(offsets))].into();
+            let rows = self.pins.rows(&MemtableScan { query: QueryId(query), ranges, kind, projection })?;
+            Ok(rows.iter().flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scan_gets_exactly_its_range_of_rows_or_errors() {
+        let rig = Rig::new(1 << 30).await;
+        let batches = [rig.held(0..10).await, rig.held(10..30).await];
+        rig.hold(1, 30, &batches);
+        assert_eq!(rig.offsets(1, 6..12, PartKind::Rows).unwrap(), [6, 7, 10, 11]);
+        assert_eq!(rig.offsets(1, 6..20, PartKind::Errors).unwrap(), [9, 19]);
+        assert!(rig.offsets(1, 30..30, PartKind::Rows).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_query_that_pins_again_keeps_what_it_has() {
+        let rig = Rig::new(1 << 30).await;
+        let batches = [rig.held(0..10).await, rig.held(10..20).await, rig.held(20..30).await];
+        rig.hold(1, 20, &batches[..2]);
+        rig.hold(1, 30, &batches[2..]);
+        assert_eq!(rig.offsets(1, 0..20, PartKind::Rows).unwrap().len(), 16);
+        assert_eq!(rig.offsets(1, 20..30, PartKind::Rows).unwrap().len(), 8);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "goes beyond its pin")]
+    async fn a_scan_beyond_its_pin_is_no_answer_with_rows_missing() {
+        let rig = Rig::new(1 << 30).await;
+        rig.hold(1, 20, &[rig.held(10..20).await]);
+        let _ = rig.offsets(1, 5..20, PartKind::Rows);
+    }
+
+    #[tokio::test]
+    async fn a_pin_ends_with_its_query_or_its_time() {
+        let rig = Rig::new(1 << 30).await;
+        for query in [1, 2] {
+            rig.hold(query, 10, &[rig.held(0..10).await]);
+        }
+        rig.pins.release(QueryId(1));
+        assert!(rig.offsets(1, 0..10, PartKind::Rows).is_err());
+        rig.clock.0.store(PIN_SECONDS_MAX - 1, Ordering::Relaxed);
+        rig.pins.expire();
+        assert_eq!(rig.offsets(2, 0..10, PartKind::Rows).unwrap().len(), 8);
+        rig.clock.0.store(PIN_SECONDS_MAX, Ordering::Relaxed);
+        rig.pins.expire();
+        assert_eq!(rig.offsets(2, 0..10, PartKind::Rows), Err(PinError::Released { seconds: PIN_SECONDS_MAX }));
+        assert_eq!(rig.budget.used(), 0);
+        rig.clock.0.store(2 * PIN_SECONDS_MAX, Ordering::Relaxed);
+        rig.pins.expire();
+        assert!(rig.pins.lock().is_empty(), "what is said of it is forgotten in the end");
+    }
+
+    #[tokio::test]
+    async fn i8_when_memory_is_spent_the_oldest_pins_go_first() {
+        let rig = Rig::new(1).await;
+        let size = rig.held(0..10).await.charge.bytes();
+        let rig = Rig::new(size * 10).await;
+        let elsewhere = rig.held(0..10).await;
+        for query in 1..=8 {
+            rig.clock.0.store(query, Ordering::Relaxed);
+            rig.hold(u128::from(query), 10, &[rig.held(0..10).await, Arc::clone(&elsewhere)]);
+        }
+        rig.clock.0.store(20, Ordering::Relaxed);
+        rig.pins.relieve(&rig.budget);
+        assert!(rig.budget.has_room());
+        assert_eq!(rig.offsets(1, 0..10, PartKind::Rows), Err(PinError::Released { seconds: 19 }));
+        assert!(rig.offsets(8, 0..10, PartKind::Rows).is_ok(), "room was made before it came to the newest");
+    }
+
+    #[tokio::test]
+    async fn pins_of_rows_that_are_held_anyway_are_left_alone() {
+        let rig = Rig::new(1).await;
+        let held = rig.held(0..10).await;
+        rig.hold(1, 10, &[Arc::clone(&held)]);
+        rig.pins.relieve(&rig.budget);
+        assert!(rig.offsets(1, 0..10, PartKind::Rows).is_ok());
+        drop(held);
+        rig.pins.relieve(&rig.budget);
+        assert!(rig.offsets(1, 0..10, PartKind::Rows).is_err());
+    }
+}

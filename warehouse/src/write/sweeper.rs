@@ -111,3 +111,174 @@ pub enum SweepError {
     #[error(transparent)]
     Store(#[from] object_store::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use catalog::store::MemoryStore;
+    use catalog::{
+        CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fenced, GrantOutcome, GrantRequest, LeaseOutcome,
+        LeaseRequest, Ledger, NewColumn, NewPipeline, NewTable, NodeId, Offset, OffsetRange, Owner, Part, PartId, PartKind,
+        PartStream, Pipeline, StreamAdvance, StreamId, StreamIdentity, Table, TaskIndex, UploadIntent, WriterId,
+    };
+    use futures::TryStreamExt;
+    use object_store::memory::InMemory;
+    use vfs::{Fault, FaultyStore, StoreOp};
+
+    use super::*;
+    use crate::write::testing::{pipeline, world};
+
+    struct Rig {
+        objects: FaultyStore,
+        sweeper: Sweeper,
+        table: Arc<Table>,
+        pipeline: Arc<Pipeline>,
+        stream: StreamId,
+    }
+
+    impl Rig {
+        /// A table with a pipeline that has one stream, granted; intents are swept at any age.
+        async fn new() -> Self {
+            let world = world();
+            let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
+            let catalog = Catalog::open(store, world.clone()).await.unwrap();
+            let column = NewColumn {
+                name: "n".to_owned(),
+                kind: catalog::ColumnType::Boolean,
+                nullable: true,
+                default: None,
+                comment: String::new(),
+            };
+            let (database, name) = ("default".to_owned(), "t".to_owned());
+            let new = NewTable { database, name, columns: vec![column], partition_by: vec![], order_by: vec![] };
+            let table = catalog.create_table(new, false).await.unwrap();
+            let Pipeline { database, name, source, projection, filter, settings, .. } = (*pipeline()).clone();
+            let new = NewPipeline { database, name, table: table.id, source, projection, filter, settings };
+            let pipeline = catalog.create_pipeline(new, false).await.unwrap();
+            let holder = NodeId("m".to_owned());
+            let lease = LeaseRequest { pipeline: pipeline.id, holder: holder.clone(), seen: None, duration_ms: 1_000 };
+            let LeaseOutcome::Held(lease) = catalog.lease(&lease).await.unwrap() else { panic!("a new lease") };
+            let identity = StreamIdentity {
+                pipeline: pipeline.id,
+                topic: "t".to_owned(),
+                incarnation: String::new(),
+                partition: 0,
+                generation: 0,
+            };
+            let stream = catalog.open_stream(identity, Offset(0), lease.epoch).await.unwrap().id;
+            let owner = Owner {
+                epoch: Epoch(0),
+                node: holder,
+                address: "m".to_owned(),
+                task: TaskIndex(0),
+                pipeline_fence: pipeline.fence,
+            };
+            let grant = GrantRequest { stream, expected: None, manager: lease.epoch, owner };
+            assert!(matches!(catalog.grant(&grant).await.unwrap(), GrantOutcome::Granted(_)));
+            let objects = FaultyStore::new(Arc::new(InMemory::new()), Arc::clone(&world.clock));
+            let sweeper = Sweeper { catalog, objects: Arc::new(objects.clone()), world, intent_age: Duration::ZERO };
+            Self { objects, sweeper, table, pipeline, stream }
+        }
+
+        fn writer(&self) -> WriterId {
+            WriterId::Task(self.pipeline.id, TaskIndex(0))
+        }
+
+        /// A part of one row that is staged and uploaded.
+        async fn uploaded(&self, id: u128) -> Part {
+            let path = format!("{id:032x}.parquet");
+            let created = self.sweeper.world.clock.wall().0;
+            let intent =
+                UploadIntent { part: PartId(id), table: self.table.id, path: path.clone(), writer: self.writer(), created };
+            self.sweeper.catalog.stage(&[intent]).await.unwrap();
+            self.objects.put(&Path::from(path.as_str()), b"rows".to_vec().into()).await.unwrap();
+            let range = OffsetRange::new(Offset(0), Offset(1));
+            Part {
+                id: PartId(id),
+                table: self.table.id,
+                schema: self.table.schema,
+                kind: PartKind::Rows,
+                path,
+                bytes: 4,
+                rows: 1,
+                partition: vec![],
+                sort_key: vec![],
+                streams: vec![PartStream { stream: self.stream, range, rows: 1 }],
+                checksums: catalog::BlockChecksums { block_bytes: 1 << 16, crc32c: vec![0] },
+            }
+        }
+
+        async fn commit(&self, part: Part) -> CommitOutcome {
+            let ledger = Ledger { rows: 1, ..Ledger::default() };
+            let range = OffsetRange::new(Offset(0), Offset(1));
+            let request = CommitRequest {
+                token: CommitToken(9),
+                writer: self.writer(),
+                table: self.table.id,
+                table_fence: self.table.fence,
+                pipeline: Some((self.pipeline.id, self.pipeline.fence)),
+                schema: self.table.schema,
+                streams: vec![StreamAdvance { stream: self.stream, epoch: Epoch(1), range, ledger, gaps: vec![] }],
+                parts: vec![part],
+            };
+            self.sweeper.catalog.commit(&request).await.unwrap()
+        }
+
+        async fn objects(&self) -> BTreeSet<String> {
+            let found: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
+            found.into_iter().map(|object| object.location.to_string()).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn i7_what_was_committed_stays_and_what_nobody_claimed_goes() {
+        let rig = Rig::new().await;
+        let (committed, orphan) = (rig.uploaded(1).await, rig.uploaded(2).await);
+        assert!(matches!(rig.commit(committed.clone()).await, CommitOutcome::Committed(_)));
+        assert_eq!(rig.sweeper.sweep().await.unwrap(), Swept { intents: 1, objects: 1 });
+        assert_eq!(rig.objects().await, [committed.path].into());
+        assert_eq!(rig.sweeper.sweep().await.unwrap(), Swept::default());
+        assert_ne!(rig.objects().await, [orphan.path].into());
+    }
+
+    #[tokio::test]
+    async fn i7_a_commit_that_comes_after_the_sweeper_is_fenced() {
+        let rig = Rig::new().await;
+        let part = rig.uploaded(1).await;
+        rig.sweeper.sweep().await.unwrap();
+        assert_eq!(rig.commit(part).await, CommitOutcome::Fenced(Fenced::Intents(vec![PartId(1)])));
+    }
+
+    #[tokio::test]
+    async fn a_young_intent_is_left_alone() {
+        let mut rig = Rig::new().await;
+        rig.sweeper.intent_age = Duration::from_secs(3_600);
+        rig.uploaded(1).await;
+        assert_eq!(rig.sweeper.sweep().await.unwrap(), Swept::default());
+        assert_eq!(rig.objects().await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_object_that_cannot_be_deleted_keeps_no_other_from_being() {
+        let rig = Rig::new().await;
+        for id in 1..=5 {
+            rig.uploaded(id).await;
+        }
+        rig.objects.script(StoreOp::Delete, [Fault::ErrorBefore, Fault::Slow(Duration::ZERO), Fault::ErrorAfter]);
+        assert!(matches!(rig.sweeper.sweep().await, Err(SweepError::Store(_))));
+        assert_eq!(rig.objects().await.len(), 1);
+        rig.sweeper.sweep().await.unwrap();
+        assert_eq!((rig.objects().await.len(), rig.sweeper.catalog.garbage(10).await.unwrap().len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_sweeper_that_dies_after_its_claim_is_followed_by_one_that_deletes() {
+        let rig = Rig::new().await;
+        rig.uploaded(1).await;
+        let intents = rig.sweeper.catalog.intents().await.unwrap();
+        assert!(rig.sweeper.catalog.claim_intent(&intents[0]).await.unwrap());
+        assert_eq!(rig.sweeper.sweep().await.unwrap(), Swept { intents: 0, objects: 1 });
+        assert!(rig.objects().await.is_empty());
+    }
+}

@@ -105,7 +105,7 @@ pub(super) struct Task {
 
 /// The latest report of a task, read by its worker.
 #[derive(Debug)]
-pub struct TaskStatus(Mutex<TaskReport>);
+pub(super) struct TaskStatus(Mutex<TaskReport>);
 
 impl TaskStatus {
     pub(super) fn new(report: TaskReport) -> Arc<Self> {
@@ -113,7 +113,7 @@ impl TaskStatus {
     }
 
     /// The report.
-    pub fn get(&self) -> TaskReport {
+    pub(super) fn get(&self) -> TaskReport {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

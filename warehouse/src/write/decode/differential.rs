@@ -192,25 +192,27 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-fn payload() -> impl Strategy<Value = String> {
-    let key =
-        prop::sample::select(vec!["small", "big", "double", "text", "json", "Small", "TEXT", "other", "Other", ""]);
-    let object = prop::collection::vec((key, value()), 0..9).prop_map(|pairs| {
+fn object() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec!["small", "big", "double", "text", "json", "Small", "TEXT", "other", "Other", ""]);
+    prop::collection::vec((key, value()), 0..9).prop_map(|pairs| {
         let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
         format!(" {{{}}} ", pairs.join(","))
-    });
-    let cut = (object.clone(), any::<prop::sample::Index>()).prop_map(|(object, at)| {
+    })
+}
+
+fn payload() -> impl Strategy<Value = String> {
+    let cut = (object(), any::<prop::sample::Index>()).prop_map(|(object, at)| {
         let end = at.index(object.chars().count());
         object.chars().take(end).collect()
     });
-    let garbled = (object.clone(), any::<prop::sample::Index>(), any::<char>()).prop_map(|(object, at, with)| {
+    let garbled = (object(), any::<prop::sample::Index>(), any::<char>()).prop_map(|(object, at, with)| {
         let at = at.index(object.chars().count());
         object.chars().enumerate().map(|(index, old)| if index == at { with } else { old }).collect()
     });
-    prop_oneof![6 => object, 1 => cut, 1 => garbled, 1 => value()]
+    prop_oneof![6 => object(), 1 => cut, 1 => garbled, 1 => value()]
 }
 
-/// The empty payload and those of space alone are said to be cut; so does serde_json.
+/// Each record is a row or an error, and each value NULL, itself or a flaw, as the second set of rules has it.
 fn agree(payloads: &[String]) -> Result<(), TestCaseError> {
     let decoded = decode(payloads);
     for (record, payload) in payloads.iter().enumerate() {

@@ -7,6 +7,8 @@ mod encode;
 mod partition;
 mod sort;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

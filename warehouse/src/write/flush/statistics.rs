@@ -11,7 +11,7 @@ use catalog::{DecimalText, Scalar};
 const TEXT_BYTES_MAX: usize = 64;
 
 /// The value of `array` at `row`.
-pub fn scalar_at(array: &ArrayRef, row: usize) -> Scalar {
+pub(super) fn scalar_at(array: &ArrayRef, row: usize) -> Scalar {
     if array.is_null(row) {
         return Scalar::Null;
     }
@@ -88,7 +88,7 @@ fn extreme(array: &ArrayRef, side: Side) -> Option<Scalar> {
 
 /// Bounds over the chunks seen so far.
 #[derive(Debug, Default)]
-pub struct Bounds {
+pub(super) struct Bounds {
     least: Option<Scalar>,
     greatest: Option<Scalar>,
     nulls: bool,
@@ -96,7 +96,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// Widens the bounds by the values of `array`.
-    pub fn include(&mut self, array: &ArrayRef) {
+    pub(super) fn include(&mut self, array: &ArrayRef) {
         self.nulls |= array.null_count() > 0;
         if let Some(value) = least(array)
             && self.least.as_ref().is_none_or(|least| value.order(least).is_lt())
@@ -111,7 +111,7 @@ impl Bounds {
     }
 
     /// The lower bound, inclusive: NULL sorts first.
-    pub fn min(&self) -> Scalar {
+    pub(super) fn min(&self) -> Scalar {
         match &self.least {
             Some(value) if !self.nulls => lowered(value),
             _ => Scalar::Null,
@@ -119,7 +119,7 @@ impl Bounds {
     }
 
     /// The upper bound, inclusive; `None` where there is none that can be written down.
-    pub fn max(&self) -> Option<Scalar> {
+    pub(super) fn max(&self) -> Option<Scalar> {
         match &self.greatest {
             Some(value) => raised(value),
             None => Some(Scalar::Null),

@@ -3,7 +3,6 @@
 //! A type that can never fit is refused when the pipeline is made; a value that does not fit makes an error row. Nothing
 //! becomes NULL and nothing is cut off in silence.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,7 +10,7 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimeUnit,
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type,
     TimestampMicrosecondType,
 };
 use catalog::ColumnType;
