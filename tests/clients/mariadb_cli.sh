@@ -40,6 +40,7 @@ at_the_prompt() {
 step "piped" $'answer\n1' piped <<<"SELECT 1 AS answer;"
 step "-e" "8.4" asked "SELECT VERSION()"
 step "create" "client_check_cli" piped <<'SQL'
+DROP TABLE IF EXISTS client_check_cli.types;
 DROP DATABASE IF EXISTS client_check_cli;
 CREATE DATABASE client_check_cli;
 CREATE TABLE client_check_cli.types (i BIGINT NOT NULL, s VARCHAR(20), at DATETIME);
@@ -74,7 +75,7 @@ step "at the prompt: the database changed" "Database changed" at_the_prompt <<'S
 use client_check_cli
 exit
 SQL
-step "drop" "" asked "DROP DATABASE IF EXISTS client_check_cli"
+step "drop" "dropped" asked "DROP TABLE client_check_cli.types; DROP DATABASE client_check_cli; SELECT 'dropped'"
 
 if [ "$failures" -gt 0 ]; then
     echo "$failures steps of the MariaDB client failed" >&2

@@ -79,8 +79,13 @@ def all_rows(connection, sql):
     return rows
 
 
-def create(connection):
+def drop(connection):
+    all_rows(connection, f"DROP TABLE IF EXISTS {DATABASE}.{TABLE}")
     all_rows(connection, f"DROP DATABASE IF EXISTS {DATABASE}")
+
+
+def create(connection):
+    drop(connection)
     all_rows(connection, f"CREATE DATABASE {DATABASE}")
     columns = ", ".join(f"`{name}` {kind}" for name, kind in COLUMNS.items())
     all_rows(connection, f"CREATE TABLE {DATABASE}.{TABLE} ({columns})")
@@ -202,7 +207,7 @@ def check_sqlalchemy(driver, host, port, user, password):
 
 def clean_up(host, port, user, password):
     with pymysql.connect(host=host, port=port, user=user, password=password) as connection:
-        all_rows(connection, f"DROP DATABASE IF EXISTS {DATABASE}")
+        drop(connection)
 
 
 def main():

@@ -9,6 +9,9 @@
 //! | `clients`, `command_line`, `http` | the doors |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 #![allow(clippy::disallowed_methods, missing_docs)]
 
 mod bad_input;

@@ -49,17 +49,20 @@ struct Block {
 /// answers are written into the file instead of being compared.
 ///
 /// # Errors
-/// The first step that does not go as the file says, with its line.
+/// Every step that does not go as the file says, with its line.
 pub async fn run(file: &Path, sql: &mut Sql, broker: &Broker) -> anyhow::Result<()> {
     let bless = std::env::var_os("MILLRACE_TEST_BLESS").is_some();
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let mut rewritten = Vec::new();
+    let (mut rewritten, mut faults) = (Vec::new(), Vec::new());
     for block in blocks(&text).with_context(|| file.display().to_string())? {
-        let place = || format!("{}:{}", file.display(), block.line);
         let answer = match &block.step {
-            Some(step) => take(step, sql, broker, bless).await.with_context(place)?,
-            None => None,
+            Some(step) => take(step, sql, broker, bless).await,
+            None => Ok(None),
         };
+        let answer = answer.unwrap_or_else(|fault| {
+            faults.push(format!("{}:{}: {fault:#}", file.display(), block.line));
+            None
+        });
         rewritten.push(match answer {
             Some(answer) => with_answer(&block.text, &answer),
             None => block.text,
@@ -68,6 +71,7 @@ pub async fn run(file: &Path, sql: &mut Sql, broker: &Broker) -> anyhow::Result<
     if bless {
         std::fs::write(file, rewritten.join("\n\n") + "\n")?;
     }
+    ensure!(faults.is_empty(), "{}", faults.join("\n\n"));
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! The contract of sources, run on the scripted broker, on librdkafka's mock cluster, and on a real Kafka where there is one.
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 use catalog::{Offset, StartPosition, StreamId};
 use millrace_warehouse::write::source::{SourceError, SourceEvent, SourceOptions};
 

@@ -1,6 +1,9 @@
 //! What reading costs: CPU time for each byte of payload, of the reader's thread and of librdkafka's. A measurement, to be
 //! run by hand: `cargo test --release … --test source_cost -- --ignored --nocapture`.
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 use std::collections::BTreeMap;
 
 use catalog::{Offset, StreamId};

@@ -1,5 +1,8 @@
 //! What only a real Kafka does: transactions, compaction, retention, codecs, topics that change. Skipped where there is none.
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 use std::time::Duration;
 
 use catalog::{Offset, StartPosition, StreamId};

@@ -1,5 +1,8 @@
 //! A real Kafka that is killed and restarted under a source. Alone in its binary: it takes the broker from all others.
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 use std::process::Command;
 
 use catalog::StreamId;

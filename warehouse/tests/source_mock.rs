@@ -1,5 +1,8 @@
 //! What goes wrong between a source and its brokers, on librdkafka's mock cluster.
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 use std::time::Duration;
 
 use catalog::{KafkaSource, Offset, StreamId};

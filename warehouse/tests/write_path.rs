@@ -1,6 +1,9 @@
 //! The write path as a whole: real workers between a scripted broker, a disk, a catalog and an object store that fail as they are
 //! told. What is checked at the end is always the same ledger: each offset once, whatever happened on the way (I1).
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 mod write_harness;
 
 use std::time::Duration;
@@ -187,7 +190,9 @@ fn a_catalog_that_does_not_answer_a_commit_is_told() {
         life.give(&worker, "w", 0, &[0]).await;
         life.until_visible(&worker, 0, 60).await;
         outside.store.script([CommitFault::None].into_iter().chain([CommitFault::FailBefore; 14]));
-        let troubled = async || life.task(&worker).is_some_and(|task| task.trouble.is_some_and(|it| it.message.contains("catalog")));
+        let troubled = async || {
+            life.task(&worker).is_some_and(|task| task.trouble.is_some_and(|it| it.message.contains("catalog")))
+        };
         life.until("the trouble", troubled).await;
         life.until_committed(&[(0, 60)]).await;
         life.until("the trouble's end", async || life.task(&worker).unwrap().trouble.is_none()).await;
@@ -221,7 +226,10 @@ fn a_store_that_often_refuses_takes_a_flush_of_many_parts_at_last() {
     outside.produce(0, 0..200);
     outside.live(async |life| {
         let worker = life.worker("w", &MemoryDisk::new()).await;
-        life.objects.script(StoreOp::Put, (0..300).map(|n| if n % 3 == 0 { Fault::ErrorBefore } else { Fault::Slow(Duration::ZERO) }));
+        life.objects.script(
+            StoreOp::Put,
+            (0..300).map(|n| if n % 3 == 0 { Fault::ErrorBefore } else { Fault::Slow(Duration::ZERO) }),
+        );
         life.give(&worker, "w", 0, &[0]).await;
         life.until_committed(&[(0, 200)]).await;
         life.committed_rows(0).await.assert_is_prefix(200);
@@ -239,7 +247,8 @@ fn a_full_disk_is_waited_out() {
         disk.set_capacity(Some(24 << 10));
         let worker = life.worker("w", &disk).await;
         life.give(&worker, "w", 0, &[0, 1]).await;
-        let full = async || life.task(&worker).is_some_and(|task| task.trouble.is_some_and(|it| it.message.contains("full")));
+        let full =
+            async || life.task(&worker).is_some_and(|task| task.trouble.is_some_and(|it| it.message.contains("full")));
         life.until("the full disk", full).await;
         life.pass(Duration::from_secs(20)).await;
         outside.produce(0, 2_000..2_500);
@@ -406,7 +415,13 @@ fn rows_that_were_visible_when_an_fsync_failed_are_adopted_from_the_lost_log() {
 
 #[test]
 fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
-    let outside = Outside::new(4, Setup { settings: catalog::PipelineSettings { flush_bytes: 1 << 20, ..Setup::unflushed().settings }, ..Setup::unflushed() });
+    let outside = Outside::new(
+        4,
+        Setup {
+            settings: catalog::PipelineSettings { flush_bytes: 1 << 20, ..Setup::unflushed().settings },
+            ..Setup::unflushed()
+        },
+    );
     let filler = "x".repeat(2_000);
     for partition in 0..4 {
         for seq in 0..4_000 {
@@ -429,7 +444,11 @@ fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
             for partition in 0..4 {
                 all &= life.committed(partition).await == 4_000;
             }
-            if !all && life.task(&worker).is_some_and(|task| task.streams.iter().all(|stream| stream.visible == Offset(4_000))) {
+            if !all
+                && life
+                    .task(&worker)
+                    .is_some_and(|task| task.streams.iter().all(|stream| stream.visible == Offset(4_000)))
+            {
                 life.stop(&worker).await;
             }
             all
@@ -560,7 +579,10 @@ fn a_batch_of_filtered_records_commits_its_offsets_without_parts() {
         life.until_committed(&[(0, 100)]).await;
         let commits = life.catalog.commits(life.table.id, 10).await.unwrap();
         assert_eq!(commits.iter().map(|commit| commit.parts_added).sum::<u64>(), 0);
-        assert_eq!(commits.iter().flat_map(|commit| &commit.streams).map(|stream| stream.ledger.filtered).sum::<u64>(), 100);
+        assert_eq!(
+            commits.iter().flat_map(|commit| &commit.streams).map(|stream| stream.ledger.filtered).sum::<u64>(),
+            100
+        );
         assert_eq!(life.objects_stored().await, 0);
     });
 }
@@ -578,7 +600,10 @@ fn under_on_gap_skip_an_expired_range_is_recorded_and_passed_over() {
         life.until_committed(&[(0, 100)]).await;
         let commits = life.catalog.commits(life.table.id, 10).await.unwrap();
         let advances: Vec<_> = commits.iter().flat_map(|commit| &commit.streams).collect();
-        assert_eq!(advances.iter().map(|advance| (advance.ledger.expired, advance.ledger.rows)).collect::<Vec<_>>(), [(60, 40)]);
+        assert_eq!(
+            advances.iter().map(|advance| (advance.ledger.expired, advance.ledger.rows)).collect::<Vec<_>>(),
+            [(60, 40)]
+        );
         assert_eq!(advances[0].gaps.len(), 1);
         assert_eq!((advances[0].gaps[0].kind, advances[0].gaps[0].range.end), (GapKind::Expired, Offset(60)));
         assert_eq!(*life.committed_rows(0).await.rows.keys().next().unwrap(), 60);
@@ -657,13 +682,13 @@ fn i9_a_small_log_is_flushed_and_never_stops_the_intake_for_ever() {
 fn records_of_streams_that_are_not_granted_again_do_not_stay_in_the_log() {
     let outside = Outside::new(2, Setup::unflushed());
     let disk = MemoryDisk::new();
-    outside.produce(0, 0..500);
-    outside.produce(1, 0..500);
+    outside.produce(0, 0..5_000);
+    outside.produce(1, 0..5_000);
     outside.live(async |life| {
         let worker = life.worker("w", &disk).await;
         life.give(&worker, "w", 0, &[0, 1]).await;
-        life.until_visible(&worker, 0, 500).await;
-        life.until_visible(&worker, 1, 500).await;
+        life.until_visible(&worker, 0, 5_000).await;
+        life.until_visible(&worker, 1, 5_000).await;
     });
     disk.crash(Unsynced::Lost);
     outside.live(async |life| {
@@ -671,7 +696,7 @@ fn records_of_streams_that_are_not_granted_again_do_not_stay_in_the_log() {
         life.give(&worker, "w", 0, &[0]).await;
         let before = worker.heartbeat().wal_bytes;
         life.stop(&worker).await;
-        life.until_committed(&[(0, 500)]).await;
+        life.until_committed(&[(0, 5_000)]).await;
         life.until("the log to shrink", async || worker.heartbeat().wal_bytes < before / 2).await;
     });
 }

@@ -1,7 +1,7 @@
 //! The DDL that makes a table or a pipeline again: what SHOW CREATE prints, and what CREATE reads back.
 //!
-//! A table is printed in MySQL's layout: one column a line, names in backticks, options on one line that begins with
-//! `) ENGINE=`. SQLAlchemy reads columns from just that.
+//! A table is printed in MySQL's layout: one column a line, names in backticks, options on a line that begins with
+//! `) ENGINE=`, PARTITION BY on a line of its own. SQLAlchemy reads tables from just that.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,10 @@ pub(crate) fn create_table(table: &Table) -> String {
     let columns: Vec<String> = table.columns.iter().map(column).collect();
     let mut text = format!("CREATE TABLE {} (\n{}\n)", backticked(&table.name), columns.join(",\n"));
     text.push_str(" ENGINE=Millrace DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin");
+    if !table.order_by.is_empty() {
+        let columns = table.order_by.iter().map(|id| backticked(&table.column_by_id(*id).name));
+        text.push_str(&format!(" ORDER BY ({})", columns.collect::<Vec<_>>().join(", ")));
+    }
     if !table.partition_by.is_empty() {
         let fields = table.partition_by.iter().map(|field| {
             let column = backticked(&table.column_by_id(field.column).name);
@@ -30,11 +34,7 @@ pub(crate) fn create_table(table: &Table) -> String {
                 None => column,
             }
         });
-        text.push_str(&format!(" PARTITION BY ({})", fields.collect::<Vec<_>>().join(", ")));
-    }
-    if !table.order_by.is_empty() {
-        let columns = table.order_by.iter().map(|id| backticked(&table.column_by_id(*id).name));
-        text.push_str(&format!(" ORDER BY ({})", columns.collect::<Vec<_>>().join(", ")));
+        text.push_str(&format!("\nPARTITION BY {}", fields.collect::<Vec<_>>().join(", ")));
     }
     text
 }

@@ -17,6 +17,8 @@ const OUT_OF_MEMORY: u16 = 1038;
 const OUT_OF_RANGE: u16 = 1690;
 /// MySQL's number for a division by zero.
 const DIVISION_BY_ZERO: u16 = 1365;
+/// MySQL's number for arguments that a function does not take.
+const WRONG_ARGUMENTS: u16 = 1210;
 /// Why an engine error of ours may be asked about.
 const REPORT: &str = "please report it with the statement";
 
@@ -63,10 +65,10 @@ pub(crate) fn of_engine(error: &DataFusionError) -> SqlError {
     }
 }
 
-/// An error of ours that has travelled through the engine.
+/// An error of ours that has travelled through the engine, or that the read side has put into words already.
 fn of_external(error: &(dyn std::error::Error + 'static)) -> SqlError {
     if let Some(error) = error.downcast_ref::<SqlError>() {
-        return error.clone();
+        return wrong_arguments(&error.message).unwrap_or_else(|| error.clone());
     }
     if let Some(error) = error.downcast_ref::<CatalogError>() {
         return of_catalog(error);
@@ -103,6 +105,9 @@ fn shown(column: &Column) -> String {
 
 /// The engine tells most of what is wrong with a statement as text.
 fn of_plan(message: &str) -> SqlError {
+    if let Some(error) = wrong_arguments(message) {
+        return error;
+    }
     let quoted = |prefix: &str| {
         let rest = message.split_once(prefix)?.1;
         rest.split_once('\'').map(|(name, _)| name.to_owned())
@@ -121,6 +126,17 @@ fn of_plan(message: &str) -> SqlError {
         return of_arrow(message);
     }
     SqlError::other(plain(message))
+}
+
+/// The engine lists every type that a function would have taken, in words of its own.
+fn wrong_arguments(message: &str) -> Option<SqlError> {
+    let (before, after) = message.split_once("' failed to match any signature")?;
+    let function = before.rsplit('\'').next().unwrap_or_default();
+    let given = after.rsplit_once("DataType: ").map_or("", |(_, given)| given.trim_end_matches([')', '.']).trim());
+    let given = if given.is_empty() { String::new() } else { format!(" {}", plain(given)) };
+    let message =
+        format!("Incorrect arguments to {function}: it does not take{given}; CAST the argument to another type");
+    Some(SqlError::new(WRONG_ARGUMENTS, message))
 }
 
 fn hint_of(message: &str) -> String {
@@ -224,6 +240,24 @@ mod tests {
         let ours = SqlError::no_such_table("a", "b", "");
         let error = DataFusionError::External(Box::new(ours.clone())).context("scanning");
         assert_eq!(of_engine(&error), ours);
+    }
+
+    #[test]
+    fn arguments_that_a_function_does_not_take_are_told_in_a_line() {
+        let message = "Internal error: Function 'sum' failed to match any signature, errors: Error during planning: Function 'sum' \
+                       requires Decimal, but received String (DataType: .,Error during planning: Function 'sum' requires \
+                       Interval, but received String DataType: Utf8View).";
+        for error in [
+            DataFusionError::Plan(message.into()),
+            DataFusionError::External(Box::new(SqlError::new(1305, message.replace("Utf8View", "TEXT")))),
+        ] {
+            let error = of_engine(&error);
+            assert_eq!(error.code, 1210);
+            assert_eq!(
+                error.message,
+                "Incorrect arguments to sum: it does not take TEXT; CAST the argument to another type"
+            );
+        }
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub(crate) fn of(query: &ast::Query, text: &str, tokens: &[TokenWithSpan], lines
     select.projection.iter().zip(typed).map(|(item, typed)| heading(item, typed)).collect()
 }
 
+/// The headings of a query of ours, whose items are all names or named.
+pub(crate) fn of_names(query: &ast::Query) -> Vec<Heading> {
+    let SetExpr::Select(select) = first_body(&query.body) else { return Vec::new() };
+    select.projection.iter().map(|item| heading(item, None)).collect()
+}
+
 /// The headings of a query are those of its first SELECT.
 fn first_body(body: &SetExpr) -> &SetExpr {
     match body {

@@ -58,11 +58,16 @@ impl VisitorMut for Rewriter<'_> {
         }
         select.select_modifiers = None;
         select.optimizer_hints.clear();
-        tell_apart(&mut select.projection);
         if let Some(into) = &select.into {
             let what = format!("SELECT … INTO {}; read the rows, and write them where they belong", into.name);
             return ControlFlow::Break(SqlError::not_supported(&what));
         }
+        ControlFlow::Continue(())
+    }
+
+    // Once the items are rewritten: `DATABASE(), SCHEMA()` is the same literal twice.
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        tell_apart(&mut select.projection);
         ControlFlow::Continue(())
     }
 
@@ -139,26 +144,62 @@ fn is_dual(select: &Select) -> bool {
         && matches!(name.0.as_slice(), [ObjectNamePart::Identifier(ident)] if ident.value.eq_ignore_ascii_case("dual"))
 }
 
-/// The engine wants every column of a SELECT list to have a name of its own; MySQL does not (`SELECT 1, 1`).
+/// The engine wants every column of a SELECT list to have a name of its own, and has one name for what reads differently: `a`
+/// and `t.a`, `a + 1` and `t.a + 1`, any two subqueries. MySQL wants nothing (`SELECT 1, 1`). So expressions after the first
+/// are named by their text.
 fn tell_apart(projection: &mut [SelectItem]) {
-    let mut seen: Vec<String> = Vec::with_capacity(projection.len());
+    let mut seen: Vec<(String, Named)> = Vec::with_capacity(projection.len());
     for item in projection {
-        let shown = match item {
-            SelectItem::UnnamedExpr(expr) => expr.to_string().to_ascii_lowercase(),
-            SelectItem::ExprWithAlias { alias, .. } => alias.value.to_ascii_lowercase(),
-            _ => continue,
+        let Some((shown, named)) = name_of(item) else { continue };
+        let before =
+            seen.iter().filter(|(known, as_what)| *known == shown || named.may_be(*as_what, &shown, known)).count();
+        let is_later_expression =
+            named == Named::Expression && seen.iter().any(|(_, named)| *named == Named::Expression);
+        seen.push((shown.clone(), named));
+        let name = match (before, is_later_expression) {
+            (0, false) => continue,
+            (0, true) => super::resolve::exact(shown),
+            (before, _) => super::resolve::exact(format!("{shown}:{}", before + 1)),
         };
-        let before = seen.iter().filter(|known| **known == shown).count();
-        seen.push(shown.clone());
-        if before == 0 {
-            continue;
-        }
-        let name = super::resolve::exact(format!("{shown}:{}", before + 1));
         match item {
             SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name },
             SelectItem::ExprWithAlias { alias, .. } => *alias = name,
             _ => {}
         }
+    }
+}
+
+/// How an item of a SELECT list comes to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// A column without its table.
+    Bare,
+    /// A column with its table.
+    Qualified,
+    /// By AS, or by the literal that it is.
+    Itself,
+    /// By the engine.
+    Expression,
+}
+
+impl Named {
+    /// Whether two columns, one without its table, may be the same one.
+    fn may_be(self, other: Self, shown: &str, known: &str) -> bool {
+        let last = |name: &str| name.rsplit('.').next().unwrap_or_default().trim_matches('`').to_owned();
+        matches!((self, other), (Self::Bare, Self::Qualified) | (Self::Qualified, Self::Bare))
+            && last(shown) == last(known)
+    }
+}
+
+fn name_of(item: &SelectItem) -> Option<(String, Named)> {
+    let of = |expr: &Expr, named| Some((expr.to_string().to_ascii_lowercase(), named));
+    match item {
+        SelectItem::UnnamedExpr(expr @ Expr::Identifier(_)) => of(expr, Named::Bare),
+        SelectItem::UnnamedExpr(expr @ Expr::CompoundIdentifier(_)) => of(expr, Named::Qualified),
+        SelectItem::UnnamedExpr(expr @ Expr::Value(_)) => of(expr, Named::Itself),
+        SelectItem::UnnamedExpr(expr) => of(expr, Named::Expression),
+        SelectItem::ExprWithAlias { alias, .. } => Some((alias.value.to_ascii_lowercase(), Named::Itself)),
+        _ => None,
     }
 }
 

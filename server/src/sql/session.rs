@@ -159,12 +159,6 @@ impl Session {
         Ok(answer_rows(answer, &query.headings, limit.clone(), Arc::clone(&self.presence)))
     }
 
-    /// A query of ours: its columns are headed by their names.
-    async fn own_query(&mut self, query: ast::Query, limit: &Limit) -> Result<Answer, SqlError> {
-        let answer = self.ask(ast::Statement::Query(Box::new(query))).await?;
-        Ok(answer_rows(answer, &[Heading::Columns], limit.clone(), Arc::clone(&self.presence)))
-    }
-
     /// Prepares a statement and gives it to the engine.
     async fn ask(&mut self, mut statement: ast::Statement) -> Result<QueryAnswer, SqlError> {
         let components = &self.shared.components;
@@ -208,10 +202,12 @@ fn is_about_diagnostics(statement: &Statement) -> bool {
         Statement::Show(show) => {
             matches!(show.what, ShowWhat::Warnings | ShowWhat::Errors | ShowWhat::CountWarnings | ShowWhat::CountErrors)
         }
-        Statement::Query(query) => {
-            let text = query.ast.to_string().to_ascii_lowercase();
-            text.contains("@@warning_count") || text.contains("@@error_count")
-        }
+        Statement::Query(query) => query.headings.iter().any(|heading| match heading {
+            Heading::Text(text) => {
+                ["@@warning_count", "@@error_count"].iter().any(|name| text.eq_ignore_ascii_case(name))
+            }
+            Heading::Columns => false,
+        }),
         _ => false,
     }
 }

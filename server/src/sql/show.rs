@@ -3,6 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr};
 
+use super::headings::{self, Heading};
 use super::literal::{backticked, quoted};
 use super::parse::parse_own;
 use super::statement::{ShowFilter, ShowWhat};
@@ -28,10 +29,10 @@ enum Like {
     Stored(&'static str),
 }
 
-/// The query of a SHOW about `database` (which has been checked) and, for columns and indexes, `table`.
-pub(crate) fn show_query(what: &ShowWhat, database: &str, filter: &ShowFilter) -> Option<Query> {
+/// The query of a SHOW about `database` (which has been checked) and, for columns and indexes, `table`; with its headings.
+pub(crate) fn show_query(what: &ShowWhat, database: &str, filter: &ShowFilter) -> Option<(Query, Vec<Heading>)> {
     let show = server_query(what).or_else(|| object_query(what, database, filter))?;
-    Some(with_filter(&show, filter))
+    Some((with_filter(&show, filter), headings::of_names(&parse_own(&show.select))))
 }
 
 fn simple(select: &str, like: &'static str, order: &'static str) -> Option<ShowQuery> {

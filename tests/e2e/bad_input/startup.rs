@@ -62,7 +62,7 @@ async fn a_settings_file_with_an_unknown_key_or_value_is_named() {
         ("[wal]\nbytes_max = 'much'\n", &["much", "write it like 64MiB"]),
         ("[wal]\nbytes_max = '1KiB'\n", &["wal.bytes_max", "must be at least"]),
         ("[mysql\n", &["is not TOML"]),
-        ("[mysql]\nlisten = 'here'\n", &["here"]),
+        ("[mysql]\nconnections_max = 'many'\n", &["connections_max", "many"]),
     ] {
         std::fs::write(&config, text).unwrap();
         let mut options = ServerOptions::new(BINARY, &directory.path().join("data"));

@@ -31,7 +31,9 @@ async fn assert_rows(stage: &mut Stage, seqs: std::ops::Range<i64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_begins_at_the_offset_or_the_time_that_it_was_told() {
     let Some(kafka) = RealKafka::shared().await else { return };
-    let broker = kafka.topic("start", 1, &[("message.timestamp.type", "CreateTime")]).await.unwrap();
+    // Its records are years old, and retention goes by their time.
+    let settings = [("message.timestamp.type", "CreateTime"), ("retention.ms", "-1")];
+    let broker = kafka.topic("start", 1, &settings).await.unwrap();
     ten(&broker).await;
     let later = format!("'timestamp:{}'", MOMENT_MS + 6_500);
     for (start, first) in
@@ -48,7 +50,7 @@ async fn a_pipeline_begins_at_the_offset_or_the_time_that_it_was_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn latest_is_resolved_once_and_a_kill_does_not_move_it() {
     let Some(kafka) = RealKafka::shared().await else { return };
-    let broker = kafka.topic("latest", 1, &[]).await.unwrap();
+    let broker = kafka.topic("latest", 1, &[("retention.ms", "-1")]).await.unwrap();
     ten(&broker).await;
     let stage = begin(&broker, "'latest'").await;
     // Once the stream is there its start is, in the catalog; what comes now is read, whoever dies.
@@ -65,7 +67,7 @@ async fn latest_is_resolved_once_and_a_kill_does_not_move_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_offset_that_does_not_exist_is_named() {
     let Some(kafka) = RealKafka::shared().await else { return };
-    let broker = kafka.topic("beyond", 1, &[]).await.unwrap();
+    let broker = kafka.topic("beyond", 1, &[("retention.ms", "-1")]).await.unwrap();
     ten(&broker).await;
     let mut stage = begin(&broker, "99").await;
     let trouble = stage.until_says("SELECT last_error FROM system.pipelines", "offset 99").await;

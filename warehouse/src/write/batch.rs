@@ -80,7 +80,12 @@ impl Batch {
     /// # Panics
     /// If the ledger does not account for each offset of the range, or disagrees with the rows.
     pub fn new(
-        stream: StreamId, range: OffsetRange, rows: RecordBatch, errors: Option<RecordBatch>, ledger: Ledger, gaps: Vec<Gap>,
+        stream: StreamId,
+        range: OffsetRange,
+        rows: RecordBatch,
+        errors: Option<RecordBatch>,
+        ledger: Ledger,
+        gaps: Vec<Gap>,
     ) -> Self {
         assert_eq!(ledger.offsets(), range.offsets(), "I1: the ledger of stream {stream} {range} is {ledger:?}");
         assert_eq!(ledger.rows, rows.num_rows() as u64, "I1: the ledger's rows of stream {stream} {range}");
@@ -166,7 +171,12 @@ impl Batch {
     /// If it is not a payload that this version wrote or knows.
     pub fn decode_head(payload: &[u8]) -> Result<BatchHead, BatchError> {
         let (head, _) = split(payload)?;
-        Ok(BatchHead { stream: head.stream, range: head.range, pipeline_fence: head.pipeline_fence, schema: head.schema })
+        Ok(BatchHead {
+            stream: head.stream,
+            range: head.range,
+            pipeline_fence: head.pipeline_fence,
+            schema: head.schema,
+        })
     }
 
     /// The batch of a payload whose rows are in `schema`.
@@ -198,11 +208,8 @@ impl Batch {
 
 /// The rows of `batch` whose `_offset` lies in `range`, without copying. Offsets rise within a batch.
 pub fn slice_offsets(batch: &RecordBatch, range: OffsetRange) -> RecordBatch {
-    let offsets = batch
-        .column_by_name(OFFSET_COLUMN)
-        .expect("every batch carries _offset")
-        .as_primitive::<Int64Type>()
-        .values();
+    let offsets =
+        batch.column_by_name(OFFSET_COLUMN).expect("every batch carries _offset").as_primitive::<Int64Type>().values();
     let from = offsets.partition_point(|offset| *offset < range.start.0 as i64);
     let to = offsets.partition_point(|offset| *offset < range.end.0 as i64);
     batch.slice(from, to - from)
@@ -250,7 +257,8 @@ fn split(payload: &[u8]) -> Result<(Head, &[u8]), BatchError> {
 fn encode_ipc(batch: &RecordBatch) -> Vec<u8> {
     let bare = |field: &Arc<Field>| field.as_ref().clone().with_metadata(Default::default());
     let schema = Arc::new(Schema::new(batch.schema().fields().iter().map(bare).collect::<Vec<_>>()));
-    let bare = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).expect("only metadata was taken away");
+    let bare =
+        RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec()).expect("only metadata was taken away");
     let mut writer =
         StreamWriter::try_new(Vec::with_capacity(batch.get_array_memory_size()), &schema).expect("writing to memory");
     writer.write(&bare).expect("writing to memory");
@@ -264,10 +272,12 @@ fn decode_ipc(bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch, BatchErro
         .next()
         .ok_or_else(|| BatchError::Malformed("it holds no rows message".to_owned()))?
         .map_err(malformed)?;
-    let same_types = batch.schema().fields().iter().map(|field| field.data_type()).eq(schema
+    let same_types = batch
+        .schema()
         .fields()
         .iter()
-        .map(|field| field.data_type()));
+        .map(|field| field.data_type())
+        .eq(schema.fields().iter().map(|field| field.data_type()));
     if !same_types {
         return Err(BatchError::Malformed("its columns are not the table's".to_owned()));
     }
@@ -362,7 +372,10 @@ mod tests {
             let head = head.replacen(from, to, 1);
             let length = u32::try_from(head.len()).unwrap().to_le_bytes();
             let changed = [&[1], &length[..], head.as_bytes(), &payload[5 + head_bytes..]].concat();
-            assert!(matches!(Batch::decode(&changed, &storage_schema(&table())), Err(BatchError::Malformed(_))), "{to}");
+            assert!(
+                matches!(Batch::decode(&changed, &storage_schema(&table())), Err(BatchError::Malformed(_))),
+                "{to}"
+            );
         }
     }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{
-    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fenced, Ledger, Part, Pipeline,
-    StreamAdvance, StreamId, Table, Version, WriterId, commit_settled,
+    CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fenced, Ledger, Part,
+    Pipeline, StreamAdvance, StreamId, Table, Version, WriterId, commit_settled,
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -35,6 +35,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 const COMMIT_PATIENCE: Duration = Duration::from_secs(2);
 /// Parts that are encoded and uploaded at a time: each is in memory while it is.
 const UPLOADS: usize = 4;
+/// A store that was away leaves a memtable as large as the memory limit: it is flushed in pieces of no more than so many times
+/// `flush_bytes`, or these bytes, so that a flush itself needs no more memory than it usually does (I8).
+const PIECE_FLUSHES: u64 = 2;
+const PIECE_BYTES_MAX: u64 = 1 << 30;
 
 /// Flushes and commits the memtable of one task.
 #[derive(Debug)]
@@ -136,6 +140,8 @@ impl Committer {
     /// away: the rows stay in memory and in the WAL, and intake stops at their limits.
     async fn flush(&self, rest: &Frozen) -> Result<(Frozen, Vec<Part>), FlushError> {
         let mut piece = rest.clone();
+        let piece_bytes = self.pipeline.settings.flush_bytes.saturating_mul(PIECE_FLUSHES).min(PIECE_BYTES_MAX);
+        while bytes_of(&piece) > piece_bytes && batches_of(&piece) > 1 && halve(&mut piece) {}
         let plans = loop {
             match self.flusher.plan(&piece).await {
                 Err(FlushError::TooManyParts { .. }) if halve(&mut piece) => {}
@@ -159,7 +165,8 @@ impl Committer {
 
     /// Tries until a store that is away is there again.
     async fn patiently<'a>(
-        &self, attempt: impl Fn() -> BoxFuture<'a, Result<(), FlushError>>,
+        &self,
+        attempt: impl Fn() -> BoxFuture<'a, Result<(), FlushError>>,
     ) -> Result<(), FlushError> {
         let (mut wait, longest) = RETRY;
         let mut troubled = false;
@@ -234,7 +241,9 @@ impl Committer {
                 }
             }
             // The sweeper took the files of a flush that took too long: the rows are still here, and are written again.
-            Fenced::Intents(parts) => tracing::warn!(?parts, "the sweeper took parts before their commit; writing them again"),
+            Fenced::Intents(parts) => {
+                tracing::warn!(?parts, "the sweeper took parts before their commit; writing them again")
+            }
             Fenced::Table => done.ended = Some("its table was dropped".to_owned()),
             Fenced::Pipeline => done.ended = Some("its pipeline was dropped or changed".to_owned()),
             Fenced::Void => done.ended = Some("its commit was voided".to_owned()),
@@ -272,10 +281,18 @@ fn advance(rest: &mut Frozen, taken: &Frozen) {
     }
 }
 
+fn batches_of(piece: &Frozen) -> usize {
+    piece.streams.values().map(|stream| stream.batches.len()).sum()
+}
+
+fn bytes_of(piece: &Frozen) -> u64 {
+    piece.streams.values().flat_map(|stream| &stream.batches).map(|held| held.charge.bytes()).sum()
+}
+
 /// Keeps about half, as a prefix of each stream: half of the batches, or of the one batch that there is. False if that is one
 /// offset.
 fn halve(piece: &mut Frozen) -> bool {
-    let total: usize = piece.streams.values().map(|stream| stream.batches.len()).sum();
+    let total = batches_of(piece);
     if total <= 1 {
         return halve_batch(piece);
     }
@@ -442,7 +459,8 @@ mod tests {
         assert!(rig.commit().await.version.is_some());
         let requests = rig.requests();
         assert_eq!((requests.len(), &requests[0].streams), (2, &requests[1].streams));
-        let names: std::collections::BTreeSet<_> = requests.iter().flat_map(|of| &of.parts).map(|part| part.id).collect();
+        let names: std::collections::BTreeSet<_> =
+            requests.iter().flat_map(|of| &of.parts).map(|part| part.id).collect();
         assert_eq!(names.len(), requests[0].parts.len() * 2);
     }
 
@@ -464,12 +482,33 @@ mod tests {
         assert!(rig.commit().await.ended.unwrap().contains("it does not add up"));
     }
 
+    #[tokio::test]
+    async fn i8_a_memtable_that_has_grown_large_is_committed_in_pieces() {
+        let mut rig = Rig::new([]).await;
+        for start in 0..16 {
+            rig.publish(1, start * 10..(start + 1) * 10).await;
+        }
+        let mut pipeline = (*pipeline()).clone();
+        pipeline.settings.flush_bytes = rig.committer.memtable.mutable().0 / 8;
+        rig.committer.pipeline = Arc::new(pipeline);
+        rig.commit().await;
+        let advanced: Vec<_> = rig.advanced().into_iter().flatten().map(|(_, range)| range).collect();
+        assert!(advanced.len() >= 4 && advanced.iter().all(|range| range.offsets() <= 40), "{advanced:?}");
+        assert!(
+            advanced.windows(2).all(|pair| pair[0].end == pair[1].start) && advanced.last().unwrap().end == Offset(160)
+        );
+    }
+
     async fn frozen(streams: &[(u64, &[Range<u64>])]) -> Frozen {
         let (log, budget, memtable) = (log().await, MemoryBudget::new(1 << 30), Memtable::new());
         for (stream, batches) in streams {
             memtable.open(StreamId(*stream), Epoch(1), Offset(batches[0].start));
             for offsets in *batches {
-                memtable.publish(Epoch(1), held(&log, &budget, batch(*stream, offsets.clone())).await, Moment::default());
+                memtable.publish(
+                    Epoch(1),
+                    held(&log, &budget, batch(*stream, offsets.clone())).await,
+                    Moment::default(),
+                );
             }
         }
         memtable.freeze().unwrap()
@@ -478,7 +517,8 @@ mod tests {
     #[tokio::test]
     async fn i3_halves_are_prefixes_that_together_are_the_whole() {
         let mut rest = frozen(&[(1, &[0..3, 3..10, 10..11]), (2, &[5..6]), (3, &[0..9, 9..12])]).await;
-        let mut next: BTreeMap<StreamId, Offset> = rest.streams.iter().map(|(stream, of)| (*stream, of.range.start)).collect();
+        let mut next: BTreeMap<StreamId, Offset> =
+            rest.streams.iter().map(|(stream, of)| (*stream, of.range.start)).collect();
         let whole: u64 = rest.streams.values().map(|of| of.range.offsets()).sum();
         let mut taken = 0;
         for round in 0.. {

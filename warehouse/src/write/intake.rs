@@ -178,7 +178,8 @@ impl Intake {
             }
             Err(error) => {
                 self.streams.remove(&id);
-                self.tell(IntakeEvent::Condition(id, epoch, StreamCondition::Lost { cause: error.to_string() })).await?;
+                self.tell(IntakeEvent::Condition(id, epoch, StreamCondition::Lost { cause: error.to_string() }))
+                    .await?;
                 self.trouble(Some(error)).await
             }
         }
@@ -209,7 +210,9 @@ impl Intake {
                 self.trouble(None).await?;
                 self.log(fetched).await
             }
-            SourceEvent::HighWatermark { stream, offset } => self.tell(IntakeEvent::HighWatermark(stream, offset)).await,
+            SourceEvent::HighWatermark { stream, offset } => {
+                self.tell(IntakeEvent::HighWatermark(stream, offset)).await
+            }
             SourceEvent::OutOfRange { stream, wanted, low, high } => self.out_of_range(stream, wanted, low, high).await,
             SourceEvent::TopicChanged { stream, found } => {
                 self.give_up(stream, StreamCondition::TopicChanged { found }).await
@@ -232,7 +235,11 @@ impl Intake {
     /// Records that were never read are gone. Under `ON GAP SKIP` an expired range is recorded and passed over; a
     /// truncation needs another stream, and so the manager.
     async fn out_of_range(
-        &mut self, stream: StreamId, wanted: Offset, low: Offset, high: Offset,
+        &mut self,
+        stream: StreamId,
+        wanted: Offset,
+        low: Offset,
+        high: Offset,
     ) -> Result<(), Closed> {
         if wanted >= low {
             return self.give_up(stream, StreamCondition::Truncated { wanted, high }).await;

@@ -27,7 +27,11 @@ pub(super) type Started = (mpsc::Sender<TaskCommand>, Option<Arc<Replay>>);
 
 impl Worker {
     pub(super) async fn start(
-        &self, key: TaskKey, pipeline: Arc<Pipeline>, table: Arc<Table>, given: BTreeMap<StreamId, Epoch>,
+        &self,
+        key: TaskKey,
+        pipeline: Arc<Pipeline>,
+        table: Arc<Table>,
+        given: BTreeMap<StreamId, Epoch>,
     ) -> Result<Started, WorkerError> {
         let log = self.log()?;
         let decoder = PipelineDecoder::new(Arc::clone(&table), Arc::clone(&pipeline))
@@ -112,7 +116,8 @@ impl Worker {
         if state.log.as_ref().is_none_or(|log| log.number != running.log) {
             return Err(WorkerError::Wal("it was lost and is being replaced".to_owned()));
         }
-        let others = state.tasks.iter().filter(|(other, _)| **other != key).map(|(_, task)| task.queue_bytes).sum::<u64>();
+        let others =
+            state.tasks.iter().filter(|(other, _)| **other != key).map(|(_, task)| task.queue_bytes).sum::<u64>();
         let (queues, limit) = (others + running.queue_bytes, self.parts.budget.limit());
         if queues + self.settings.wal.queue_bytes > limit / 4 * 3 {
             return Err(WorkerError::Memory { queues, limit });
@@ -150,7 +155,12 @@ impl Worker {
     }
 
     fn committer(
-        &self, key: TaskKey, pipeline: &Arc<Pipeline>, table: &Arc<Table>, memtable: &Arc<Memtable>, wal: &Wal,
+        &self,
+        key: TaskKey,
+        pipeline: &Arc<Pipeline>,
+        table: &Arc<Table>,
+        memtable: &Arc<Memtable>,
+        wal: &Wal,
         trouble: watch::Sender<Option<String>>,
     ) -> Committer {
         let writer = WriterId::Task(key.0, key.1);

@@ -65,7 +65,10 @@ impl MemtableReader for LocalWorkers {
     }
 
     async fn scan(
-        &self, address: &str, schema: SchemaRef, scan: MemtableScan,
+        &self,
+        address: &str,
+        schema: SchemaRef,
+        scan: MemtableScan,
     ) -> Result<SendableRecordBatchStream, PinError> {
         let rows = self.reached(address)?.scan(&scan)?;
         let rows = futures::stream::iter(rows.into_iter().map(Ok));

@@ -58,7 +58,8 @@ impl Worker {
         // While nobody needs any of it, only a next segment lets the last one go: so it must be written on.
         let is_full = stats.bytes_on_disk >= limit && stats.oldest_needed.is_some();
         self.wal_full.store(is_full, Ordering::Relaxed);
-        if stats.bytes_on_disk < limit / 10 * 6 {
+        // While the replay is looked at no segment goes, and it is no use to ask for small commits.
+        if stats.bytes_on_disk < limit / 10 * 6 || (log.recovery.is_some() && !is_full) {
             return;
         }
         while let Some((stream, _)) = log.wal.stats().oldest_needed {

@@ -17,16 +17,21 @@ use super::task::{Running, Stay, Stream, Task, TaskEnd};
 impl Task {
     /// The oldest batch on its way into the log has arrived there, or has not.
     pub(super) fn logged(
-        &mut self, logging: Logging, outcome: Result<WalPosition, WalError>, running: &mut Running,
+        &mut self,
+        logging: Logging,
+        outcome: Result<WalPosition, WalError>,
+        running: &mut Running,
     ) -> Result<(), TaskEnd> {
         let (stream, epoch) = (logging.batch.stream, logging.epoch);
         match outcome {
             Ok(position) => {
                 crash_point("log.after");
+                running.log_trouble = None;
                 self.arrived(logging, position, running);
                 Ok(())
             }
-            Err(WalError::DiskFull) => {
+            Err(error @ WalError::DiskFull) => {
+                running.log_trouble = self.trouble(Some((error.to_string(), false)), running.log_trouble.take());
                 // What is logged is committed, so that its place on the disk becomes free.
                 running.flush_wanted = true;
                 self.refused(stream, epoch, logging.batch.range, running);
@@ -77,7 +82,8 @@ impl Task {
 
     /// Not logged. What follows it in the queue has a hole before it; the stream is fetched again from the hole, once.
     fn refused(&self, id: StreamId, epoch: Epoch, range: OffsetRange, running: &mut Running) {
-        let held = running.streams.get_mut(&id).filter(|stream| stream.report.epoch == epoch && stream.stay == Stay::Kept);
+        let held =
+            running.streams.get_mut(&id).filter(|stream| stream.report.epoch == epoch && stream.stay == Stay::Kept);
         let (Some(stream), Some(Cursors { logged, .. })) = (held, self.memtable.cursors_of(id)) else { return };
         if range.start <= logged || !stream.refetching {
             running.asks.push_back(refetch(id, stream, logged));

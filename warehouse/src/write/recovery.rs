@@ -58,7 +58,12 @@ impl Adoption {
 /// # Errors
 /// If the log is damaged in the middle.
 pub fn adoptable(
-    replay: &Replay, grants: &[Granted], node: &NodeId, pipeline: &Pipeline, table: &Table, bytes_max: u64,
+    replay: &Replay,
+    grants: &[Granted],
+    node: &NodeId,
+    pipeline: &Pipeline,
+    table: &Table,
+    bytes_max: u64,
 ) -> Result<BTreeMap<StreamId, Adoptable>, WalError> {
     let schema = storage_schema(table);
     let adoption = |granted: &Granted| (granted.stream, Adoption::new(granted, node, pipeline, table));
@@ -68,8 +73,7 @@ pub fn adoptable(
     for record in replay.records() {
         let Replayed { stream, epoch, position, payload } = record?;
         let Some(adoption) = adoptions.get_mut(&StreamId(stream)) else { continue };
-        let adoptable =
-            found.entry(adoption.stream).or_insert(Adoptable { batches: Vec::new(), last: position });
+        let adoptable = found.entry(adoption.stream).or_insert(Adoptable { batches: Vec::new(), last: position });
         adoptable.last = position;
         let Ok(head) = Batch::decode_head(&payload) else { continue };
         if bytes >= bytes_max || !adoption.admits(epoch, &head) {

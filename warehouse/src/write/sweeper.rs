@@ -118,9 +118,10 @@ mod tests {
 
     use catalog::store::MemoryStore;
     use catalog::{
-        CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fenced, GrantOutcome, GrantRequest, LeaseOutcome,
-        LeaseRequest, Ledger, NewColumn, NewPipeline, NewTable, NodeId, Offset, OffsetRange, Owner, Part, PartId, PartKind,
-        PartStream, Pipeline, StreamAdvance, StreamId, StreamIdentity, Table, TaskIndex, UploadIntent, WriterId,
+        CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fenced, GrantOutcome, GrantRequest,
+        LeaseOutcome, LeaseRequest, Ledger, NewColumn, NewPipeline, NewTable, NodeId, Offset, OffsetRange, Owner, Part,
+        PartId, PartKind, PartStream, Pipeline, StreamAdvance, StreamId, StreamIdentity, Table, TaskIndex,
+        UploadIntent, WriterId,
     };
     use futures::TryStreamExt;
     use object_store::memory::InMemory;
@@ -189,8 +190,13 @@ mod tests {
         async fn uploaded(&self, id: u128) -> Part {
             let path = format!("{id:032x}.parquet");
             let created = self.sweeper.world.clock.wall().0;
-            let intent =
-                UploadIntent { part: PartId(id), table: self.table.id, path: path.clone(), writer: self.writer(), created };
+            let intent = UploadIntent {
+                part: PartId(id),
+                table: self.table.id,
+                path: path.clone(),
+                writer: self.writer(),
+                created,
+            };
             self.sweeper.catalog.stage(&[intent]).await.unwrap();
             self.objects.put(&Path::from(path.as_str()), b"rows".to_vec().into()).await.unwrap();
             let range = OffsetRange::new(Offset(0), Offset(1));

@@ -36,7 +36,10 @@ struct Relogging {
 impl Task {
     /// Takes granted streams. An older grant than is held, or the same once more, changes nothing (I2).
     pub(super) async fn own(
-        &mut self, streams: Vec<OwnedStream>, replay: Option<Arc<Replay>>, running: &mut Running,
+        &mut self,
+        streams: Vec<OwnedStream>,
+        replay: Option<Arc<Replay>>,
+        running: &mut Running,
     ) -> Result<(), TaskEnd> {
         let mut fresh = BTreeMap::new();
         for owned in streams {
@@ -54,11 +57,16 @@ impl Task {
         // Before the log is read, which takes time: else the manager misses these streams and grants them again.
         self.tell(running);
         let positions = match replay {
-            Some(replay) => self.adopt(fresh.values().map(|owned| owned.granted.clone()).collect(), replay, running).await?,
+            Some(replay) => {
+                self.adopt(fresh.values().map(|owned| owned.granted.clone()).collect(), replay, running).await?
+            }
             None => BTreeMap::new(),
         };
         for (id, owned) in fresh {
-            let Some(stream) = running.streams.get(&id).filter(|of| of.report.condition == StreamCondition::Owned) else { continue };
+            let Some(stream) = running.streams.get(&id).filter(|of| of.report.condition == StreamCondition::Owned)
+            else {
+                continue;
+            };
             let source = SourceStream {
                 stream: id,
                 topic: Arc::clone(&stream.report.topic),
@@ -73,13 +81,17 @@ impl Task {
 
     /// Logs adopted batches again under the new epochs, and publishes them; returns where fetching goes on.
     async fn adopt(
-        &self, grants: Vec<Granted>, replay: Arc<Replay>, running: &mut Running,
+        &self,
+        grants: Vec<Granted>,
+        replay: Arc<Replay>,
+        running: &mut Running,
     ) -> Result<BTreeMap<StreamId, Offset>, TaskEnd> {
         crash_point("recover.before");
         let room = (self.budget.limit() / 2).saturating_sub(self.budget.used());
         let (node, pipeline, table) = (self.node.clone(), Arc::clone(&self.pipeline), Arc::clone(&self.table));
         let asked = grants.clone();
-        let found = compute(&*self.world.compute, move || adoptable(&replay, &asked, &node, &pipeline, &table, room)).await;
+        let found =
+            compute(&*self.world.compute, move || adoptable(&replay, &asked, &node, &pipeline, &table, room)).await;
         let mut found = found.map_err(|error| TaskEnd::WalLost(error.to_string()))?;
         let mut positions = BTreeMap::new();
         for granted in &grants {
@@ -93,7 +105,10 @@ impl Task {
     }
 
     async fn adopt_stream(
-        &self, granted: &Granted, found: Adoptable, running: &mut Running,
+        &self,
+        granted: &Granted,
+        found: Adoptable,
+        running: &mut Running,
     ) -> Result<Offset, TaskEnd> {
         let Adoptable { batches, last } = found;
         let (id, epoch) = (granted.stream, granted.owner.epoch);

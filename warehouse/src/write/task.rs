@@ -117,6 +117,13 @@ impl TaskStatus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether the task holds the stream under this epoch no more.
+    pub(super) fn has_let_go(&self, stream: StreamId, epoch: Epoch) -> bool {
+        let report = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_it = report.streams.iter().find(|report| report.stream == stream && report.epoch >= epoch);
+        of_it.is_some_and(|it| matches!(it.condition, StreamCondition::Lost { .. } | StreamCondition::Released))
+    }
+
     fn set(&self, report: TaskReport) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
@@ -136,6 +143,8 @@ pub(super) struct Running {
     draining: bool,
     intake_ended: bool,
     trouble: Option<Trouble>,
+    /// What the log refused a batch for, until it takes one.
+    pub(super) log_trouble: Option<Trouble>,
     commit_trouble: Option<Trouble>,
     /// Why the task of this share ended before; until this one has committed, it may end so too.
     ended_before: Option<Trouble>,
@@ -156,6 +165,7 @@ impl Task {
             draining: false,
             intake_ended: false,
             trouble: None,
+            log_trouble: None,
             commit_trouble: None,
             ended_before: report.trouble.clone(),
             report,
@@ -210,7 +220,9 @@ impl Task {
             TaskCommand::Own(streams, replay) => self.own(streams, replay, running).await?,
             TaskCommand::Release(streams) => {
                 for id in streams {
-                    let Some(stream) = running.streams.get_mut(&id).filter(|stream| stream.stay == Stay::Kept) else { continue };
+                    let Some(stream) = running.streams.get_mut(&id).filter(|stream| stream.stay == Stay::Kept) else {
+                        continue;
+                    };
                     stream.stay = Stay::Leaving;
                     running.asks.push_back(IntakeCommand::Release(id, stream.report.epoch));
                     running.flush_wanted = true;
@@ -265,7 +277,7 @@ impl Task {
         Ok(())
     }
 
-    fn trouble(&self, now: Option<(String, bool)>, before: Option<Trouble>) -> Option<Trouble> {
+    pub(super) fn trouble(&self, now: Option<(String, bool)>, before: Option<Trouble>) -> Option<Trouble> {
         let (message, lasting) = now?;
         match before {
             Some(before) if before.message == message => Some(before),
@@ -371,7 +383,8 @@ impl Task {
         }
         let waiting = self.commit_trouble.borrow().clone();
         running.commit_trouble = self.trouble(waiting.map(|message| (message, false)), running.commit_trouble.take());
-        let trouble = running.trouble.as_ref().or(running.commit_trouble.as_ref());
+        let of_its_parts = [&running.trouble, &running.log_trouble, &running.commit_trouble];
+        let trouble = of_its_parts.into_iter().find_map(Option::as_ref);
         let has_room = self.budget.has_room() && !self.wal_full.load(Ordering::Relaxed);
         running.report.state = if running.draining {
             TaskState::Draining

@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{
-    BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
+use arrow::array::{BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogService, Column, ColumnId, ColumnType, CommitOutcome, CommitRequest, CommitToken, Fence,
@@ -99,12 +97,8 @@ pub(super) fn batch(stream: u64, offsets: Range<u64>) -> Batch {
     let rows: Vec<u64> = offsets.clone().filter(|offset| is_row(*offset)).collect();
     let errors: Vec<u64> = offsets.clone().filter(|offset| is_error(*offset)).collect();
     let filtered = offsets.clone().count() - rows.len() - errors.len();
-    let ledger = Ledger {
-        rows: rows.len() as u64,
-        errors: errors.len() as u64,
-        filtered: filtered as u64,
-        ..Ledger::default()
-    };
+    let ledger =
+        Ledger { rows: rows.len() as u64, errors: errors.len() as u64, filtered: filtered as u64, ..Ledger::default() };
     let errors = (!errors.is_empty()).then(|| error_rows(stream, &errors));
     Batch::new(StreamId(stream), range(offsets), rows_of(stream, &rows), errors, ledger, vec![])
 }
@@ -116,7 +110,13 @@ fn rows_of(stream: u64, offsets: &[u64]) -> RecordBatch {
         offsets.iter().map(|offset| Some(FIRST_MICROS + *offset as i64 * HOUR)).collect();
     let streams: Int64Array = offsets.iter().map(|_| stream as i64).collect();
     let places: Int64Array = offsets.iter().map(|offset| *offset as i64).collect();
-    let columns = vec![Arc::new(seqs) as _, Arc::new(kinds) as _, Arc::new(times) as _, Arc::new(streams) as _, Arc::new(places) as _];
+    let columns = vec![
+        Arc::new(seqs) as _,
+        Arc::new(kinds) as _,
+        Arc::new(times) as _,
+        Arc::new(streams) as _,
+        Arc::new(places) as _,
+    ];
     RecordBatch::try_new(storage_schema(&table()), columns).unwrap()
 }
 

@@ -20,7 +20,7 @@ use wal::{WalError, WalSettings};
 use super::log_keeper::Log;
 use super::memory::{Charge, MemoryBudget};
 use super::memtable::{Held, Memtable, Pinned};
-use super::messages::{Heartbeat, OwnedStream, StreamCondition, Trouble, WorkerCommand};
+use super::messages::{Heartbeat, OwnedStream, Trouble, WorkerCommand};
 use super::pins::Pins;
 use super::source::SourceConnector;
 use super::task::{TaskCommand, TaskEnd, TaskStatus};
@@ -112,10 +112,7 @@ pub(super) struct Running {
 impl Running {
     /// Whether the task holds the stream, or will when it has read its inbox.
     pub(super) fn holds(&self, stream: StreamId) -> bool {
-        let Some(epoch) = self.given.get(&stream) else { return false };
-        let report = self.status.get();
-        let report = report.streams.iter().find(|report| report.stream == stream && report.epoch >= *epoch);
-        !report.is_some_and(|it| matches!(it.condition, StreamCondition::Lost { .. } | StreamCondition::Released))
+        self.given.get(&stream).is_some_and(|epoch| !self.status.has_let_go(stream, *epoch))
     }
 }
 
@@ -197,7 +194,8 @@ impl Worker {
             match &end {
                 TaskEnd::Drained => drop(state.ended.remove(&key)),
                 TaskEnd::Ended(cause) | TaskEnd::WalLost(cause) => {
-                    let (message, since) = (format!("the task ended, and began anew: {cause}"), self.parts.world.clock.wall().0);
+                    let (message, since) =
+                        (format!("the task ended, and began anew: {cause}"), self.parts.world.clock.wall().0);
                     state.ended.insert(key, Trouble { message, since, lasting: false });
                 }
             }
@@ -251,10 +249,15 @@ impl Worker {
     }
 
     async fn own(
-        &self, pipeline: Arc<Pipeline>, table: Arc<Table>, task: TaskIndex, streams: Vec<OwnedStream>,
+        &self,
+        pipeline: Arc<Pipeline>,
+        table: Arc<Table>,
+        task: TaskIndex,
+        streams: Vec<OwnedStream>,
     ) -> Result<(), WorkerError> {
         let key = (pipeline.id, task);
-        let given: Vec<(StreamId, Epoch)> = streams.iter().map(|of| (of.granted.stream, of.granted.owner.epoch)).collect();
+        let given: Vec<(StreamId, Epoch)> =
+            streams.iter().map(|of| (of.granted.stream, of.granted.owner.epoch)).collect();
         let running = {
             let mut state = self.state();
             if state.closing {
@@ -293,7 +296,8 @@ impl Worker {
 
     /// Holds the rows of these streams from their committed offsets on, all of them or none.
     pub fn pin(&self, request: &PinRequest) -> PinOutcome {
-        let memtables: Vec<Arc<Memtable>> = self.state().tasks.values().map(|task| Arc::clone(&task.memtable)).collect();
+        let memtables: Vec<Arc<Memtable>> =
+            self.state().tasks.values().map(|task| Arc::clone(&task.memtable)).collect();
         let mut held = BTreeMap::new();
         let mut refused = BTreeMap::new();
         for wanted in &request.streams {

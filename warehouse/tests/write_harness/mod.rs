@@ -23,10 +23,9 @@ use object_store::memory::InMemory;
 use vfs::{Clock, FaultyStore, Inline, MemoryDisk, Moment, SeededRandom, SystemClock, WallTime, World};
 use wal::WalSettings;
 
-pub use seen::Seen;
-pub use table::Setup;
+pub(crate) use table::Setup;
 
-pub const TOPIC: &str = "events";
+pub(crate) const TOPIC: &str = "events";
 /// The virtual time after which a test has waited long enough.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -51,16 +50,16 @@ impl Clock for VirtualClock {
 
 /// What outlives a process.
 #[derive(Debug)]
-pub struct Outside {
-    pub broker: MemoryBroker,
-    pub store: Arc<FaultyCatalogStore>,
-    pub parts: Arc<InMemory>,
+pub(crate) struct Outside {
+    pub(crate) broker: MemoryBroker,
+    pub(crate) store: Arc<FaultyCatalogStore>,
+    pub(crate) parts: Arc<InMemory>,
     setup: Setup,
 }
 
 impl Outside {
     /// A broker with an empty topic of `partitions`, and a table and a pipeline as `setup` says.
-    pub fn new(partitions: i32, setup: Setup) -> Self {
+    pub(crate) fn new(partitions: i32, setup: Setup) -> Self {
         let broker = MemoryBroker::new();
         broker.create_topic(TOPIC, partitions);
         let kv: Arc<dyn KvStore> = Arc::new(MemoryStore::new(Arc::new(SystemClock::new())));
@@ -69,32 +68,32 @@ impl Outside {
     }
 
     /// Produces records `{"seq": from…}` to one partition.
-    pub fn produce(&self, partition: i32, seqs: std::ops::Range<i64>) {
+    pub(crate) fn produce(&self, partition: i32, seqs: std::ops::Range<i64>) {
         for seq in seqs {
             self.produce_text(partition, &format!(r#"{{"seq": {seq}, "kind": "kind-{}"}}"#, seq % 3));
         }
     }
 
-    pub fn produce_text(&self, partition: i32, text: &str) {
+    pub(crate) fn produce_text(&self, partition: i32, text: &str) {
         let record = MemoryRecord { timestamp_ms: Some(1_700_000_000_000), ..MemoryRecord::of(text) };
         self.broker.produce(TOPIC, partition, record);
     }
 
     /// One life of a process: `run` in a runtime of its own, with which everything that it started dies.
-    pub fn live<T>(&self, run: impl AsyncFnOnce(Life<'_>) -> T) -> T {
+    pub(crate) fn live<T>(&self, run: impl AsyncFnOnce(Life<'_>) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async { run(Life::begin(self).await).await })
     }
 }
 
 /// A process, and the manager's part in it.
-pub struct Life<'a> {
-    pub outside: &'a Outside,
-    pub world: World,
-    pub catalog: Catalog,
-    pub objects: FaultyStore,
-    pub table: Arc<Table>,
-    pub pipeline: Arc<Pipeline>,
+pub(crate) struct Life<'a> {
+    pub(crate) outside: &'a Outside,
+    pub(crate) world: World,
+    pub(crate) catalog: Catalog,
+    pub(crate) objects: FaultyStore,
+    pub(crate) table: Arc<Table>,
+    pub(crate) pipeline: Arc<Pipeline>,
     connector: MemoryConnector,
     manager: Epoch,
 }
@@ -106,7 +105,8 @@ impl<'a> Life<'a> {
         let catalog = Catalog::open(Arc::clone(&outside.store) as _, world.clone()).await.unwrap();
         let (table, pipeline) = outside.setup.make(&catalog).await;
         let seen = catalog.read_lease(pipeline.id).await.unwrap();
-        let request = LeaseRequest { pipeline: pipeline.id, holder: NodeId("manager".to_owned()), seen, duration_ms: 10_000 };
+        let request =
+            LeaseRequest { pipeline: pipeline.id, holder: NodeId("manager".to_owned()), seen, duration_ms: 10_000 };
         let LeaseOutcome::Held(lease) = catalog.lease(&request).await.unwrap() else { panic!("nobody else leads") };
         let connector = MemoryConnector::new(outside.broker.clone(), Arc::clone(&clock));
         let objects = FaultyStore::new(Arc::clone(&outside.parts) as _, clock);
@@ -114,11 +114,11 @@ impl<'a> Life<'a> {
     }
 
     /// A worker with its log on `disk`.
-    pub async fn worker(&self, node: &str, disk: &MemoryDisk) -> Arc<Worker> {
+    pub(crate) async fn worker(&self, node: &str, disk: &MemoryDisk) -> Arc<Worker> {
         self.worker_with(node, disk, MemoryBudget::new(1 << 30), |_| {}).await
     }
 
-    pub async fn worker_with(
+    pub(crate) async fn worker_with(
         &self,
         node: &str,
         disk: &MemoryDisk,
@@ -146,7 +146,7 @@ impl<'a> Life<'a> {
     }
 
     /// The stream of a partition; opened at offset 0 if there is none.
-    pub async fn stream(&self, partition: i32) -> StreamId {
+    pub(crate) async fn stream(&self, partition: i32) -> StreamId {
         let view = self.connector.topic(&self.pipeline.source).await.unwrap();
         let identity = StreamIdentity {
             pipeline: self.pipeline.id,
@@ -159,7 +159,7 @@ impl<'a> Life<'a> {
     }
 
     /// Grants the streams of these partitions to a worker's task, and tells nobody.
-    pub async fn grant(&self, node: &str, task: u32, partitions: &[i32]) -> Vec<OwnedStream> {
+    pub(crate) async fn grant(&self, node: &str, task: u32, partitions: &[i32]) -> Vec<OwnedStream> {
         let mut owned = Vec::new();
         for partition in partitions {
             let stream = self.stream(*partition).await;
@@ -181,32 +181,33 @@ impl<'a> Life<'a> {
     }
 
     /// The command that makes a worker hold granted streams.
-    pub fn own(&self, task: u32, streams: Vec<OwnedStream>) -> WorkerCommand {
+    pub(crate) fn own(&self, task: u32, streams: Vec<OwnedStream>) -> WorkerCommand {
         let (pipeline, table) = (Arc::clone(&self.pipeline), Arc::clone(&self.table));
         WorkerCommand::Own { pipeline, table, task: TaskIndex(task), streams }
     }
 
     /// Grants, and tells the worker.
-    pub async fn give(&self, worker: &Worker, node: &str, task: u32, partitions: &[i32]) {
+    pub(crate) async fn give(&self, worker: &Worker, node: &str, task: u32, partitions: &[i32]) {
         let streams = self.grant(node, task, partitions).await;
         worker.command(self.own(task, streams)).await.unwrap();
     }
 
-    pub async fn release(&self, worker: &Worker, partition: i32) {
+    pub(crate) async fn release(&self, worker: &Worker, partition: i32) {
         let streams = vec![self.stream(partition).await];
         worker.command(WorkerCommand::Release { pipeline: self.pipeline.id, streams }).await.unwrap();
     }
 
-    pub async fn stop(&self, worker: &Worker) {
+    pub(crate) async fn stop(&self, worker: &Worker) {
         worker.command(WorkerCommand::Stop { pipeline: self.pipeline.id }).await.unwrap();
     }
 
     /// Gives again what the worker does not hold, as a manager does.
-    pub async fn give_missing(&self, worker: &Worker, node: &str, task: u32, partitions: &[i32]) {
+    pub(crate) async fn give_missing(&self, worker: &Worker, node: &str, task: u32, partitions: &[i32]) {
         let mut missing = Vec::new();
         for partition in partitions {
             let id = self.stream(*partition).await;
-            let reports: Vec<StreamReport> = worker.heartbeat().tasks.into_iter().flat_map(|task| task.streams).collect();
+            let reports: Vec<StreamReport> =
+                worker.heartbeat().tasks.into_iter().flat_map(|task| task.streams).collect();
             let held = |report: &StreamReport| report.stream == id && report.condition == StreamCondition::Owned;
             if !reports.iter().any(held) {
                 missing.push(*partition);
@@ -220,14 +221,14 @@ impl<'a> Life<'a> {
     }
 
     /// The offset up to which a partition is committed.
-    pub async fn committed(&self, partition: i32) -> u64 {
+    pub(crate) async fn committed(&self, partition: i32) -> u64 {
         let stream = self.stream(partition).await;
         let views = self.catalog.streams(self.pipeline.id).await.unwrap();
         views.iter().find(|view| view.stream.id == stream).unwrap().committed.0
     }
 
     /// Waits until all of these partitions are committed up to these offsets.
-    pub async fn until_committed(&self, ends: &[(i32, u64)]) {
+    pub(crate) async fn until_committed(&self, ends: &[(i32, u64)]) {
         self.until("the commits", async || {
             for (partition, end) in ends {
                 let committed = self.committed(*partition).await;
@@ -242,14 +243,14 @@ impl<'a> Life<'a> {
     }
 
     /// The report of a partition's newest epoch at a worker.
-    pub async fn report(&self, worker: &Worker, partition: i32) -> Option<StreamReport> {
+    pub(crate) async fn report(&self, worker: &Worker, partition: i32) -> Option<StreamReport> {
         let id = self.stream(partition).await;
         let reports = worker.heartbeat().tasks.into_iter().flat_map(|task| task.streams);
         reports.filter(|report| report.stream == id).max_by_key(|report| report.epoch)
     }
 
     /// Waits until a worker shows a partition up to this offset.
-    pub async fn until_visible(&self, worker: &Worker, partition: i32, end: u64) {
+    pub(crate) async fn until_visible(&self, worker: &Worker, partition: i32, end: u64) {
         self.until(&format!("offset {end} of partition {partition} to be visible"), async || {
             self.report(worker, partition).await.is_some_and(|report| report.visible.0 == end)
         })
@@ -257,7 +258,7 @@ impl<'a> Life<'a> {
     }
 
     /// Waits for a condition, in virtual time.
-    pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
+    pub(crate) async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
         let begin = self.world.clock.now();
         while !condition().await {
             let waited = self.world.clock.now().since(begin);
@@ -267,11 +268,11 @@ impl<'a> Life<'a> {
     }
 
     /// Lets virtual time pass.
-    pub async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         self.world.clock.sleep(time).await;
     }
 
-    pub fn task(&self, worker: &Worker) -> Option<TaskReport> {
+    pub(crate) fn task(&self, worker: &Worker) -> Option<TaskReport> {
         worker.heartbeat().tasks.into_iter().next()
     }
 }

@@ -16,14 +16,14 @@ use super::Life;
 
 /// What was seen of one stream: rows by offset, with their `seq`; error rows by offset, with their reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
-    pub rows: BTreeMap<u64, i64>,
-    pub errors: BTreeMap<u64, String>,
+pub(crate) struct Seen {
+    pub(crate) rows: BTreeMap<u64, i64>,
+    pub(crate) errors: BTreeMap<u64, String>,
 }
 
 impl Seen {
     /// That offsets `0..end` are rows whose `seq` is their offset.
-    pub fn assert_is_prefix(&self, end: u64) {
+    pub(crate) fn assert_is_prefix(&self, end: u64) {
         let expected: BTreeMap<u64, i64> = (0..end).map(|offset| (offset, offset as i64)).collect();
         assert_eq!(self.rows.len(), expected.len());
         assert_eq!(self.rows, expected);
@@ -33,7 +33,7 @@ impl Seen {
 
 impl Life<'_> {
     /// What is committed of a partition.
-    pub async fn committed_rows(&self, partition: i32) -> Seen {
+    pub(crate) async fn committed_rows(&self, partition: i32) -> Seen {
         let stream = self.stream(partition).await;
         let mut all = BTreeMap::new();
         self.read_parts(&mut all).await;
@@ -41,7 +41,7 @@ impl Life<'_> {
     }
 
     /// What a query sees of a partition that this worker owns: an answer of parts and memory together.
-    pub async fn visible_rows(&self, worker: &Worker, partition: i32) -> Seen {
+    pub(crate) async fn visible_rows(&self, worker: &Worker, partition: i32) -> Seen {
         let stream = self.stream(partition).await;
         for attempt in 0.. {
             let mut all = BTreeMap::new();
@@ -52,7 +52,8 @@ impl Life<'_> {
             match worker.pin(&PinRequest { query, streams: vec![wanted] }) {
                 PinOutcome::Pinned(ends) => {
                     let ranges = [(stream, OffsetRange::new(view.committed, ends[&stream]))].into();
-                    for (kind, projection) in [(PartKind::Rows, vec![0, 1, 2, 3]), (PartKind::Errors, (0..9).collect())] {
+                    for (kind, projection) in [(PartKind::Rows, vec![0, 1, 2, 3]), (PartKind::Errors, (0..9).collect())]
+                    {
                         let scan = MemtableScan { query, ranges: BTreeMap::clone(&ranges), kind, projection };
                         for batch in worker.scan(&scan).unwrap() {
                             add(&mut all, kind, &batch);
@@ -82,7 +83,7 @@ impl Life<'_> {
     }
 
     /// How many objects there are in the store.
-    pub async fn objects_stored(&self) -> usize {
+    pub(crate) async fn objects_stored(&self) -> usize {
         use futures::TryStreamExt;
         self.outside.parts.list(None).try_collect::<Vec<_>>().await.unwrap().len()
     }

@@ -12,24 +12,24 @@ use super::TOPIC;
 
 /// What a test's pipeline is like.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// PARTITION BY this column's value.
-    pub partition_by: Option<&'static str>,
+    pub(crate) partition_by: Option<&'static str>,
     /// WHERE.
-    pub filter: Option<&'static str>,
+    pub(crate) filter: Option<&'static str>,
     /// WITH.
-    pub settings: PipelineSettings,
+    pub(crate) settings: PipelineSettings,
 }
 
 impl Setup {
     /// Flushes after so many milliseconds.
-    pub fn flushing_after(flush_interval_ms: u64) -> Self {
+    pub(crate) fn flushing_after(flush_interval_ms: u64) -> Self {
         let settings = PipelineSettings { flush_interval_ms, ..PipelineSettings::default() };
         Self { partition_by: None, filter: None, settings }
     }
 
     /// Flushes only when it is told to, or when a test lets an hour pass.
-    pub fn unflushed() -> Self {
+    pub(crate) fn unflushed() -> Self {
         Self::flushing_after(3_600_000)
     }
 
@@ -46,8 +46,15 @@ impl Setup {
         let table = NewTable {
             database: "default".to_owned(),
             name: "events".to_owned(),
-            columns: vec![column("seq", bigint, false), column("kind", ColumnType::Text { characters_max: None }, true)],
-            partition_by: self.partition_by.map(|name| (name.to_owned(), PartitionTransform::Identity)).into_iter().collect(),
+            columns: vec![
+                column("seq", bigint, false),
+                column("kind", ColumnType::Text { characters_max: None }, true),
+            ],
+            partition_by: self
+                .partition_by
+                .map(|name| (name.to_owned(), PartitionTransform::Identity))
+                .into_iter()
+                .collect(),
             order_by: vec!["seq".to_owned()],
         };
         let table = catalog.create_table(table, true).await.unwrap();

@@ -160,7 +160,8 @@ const GAP_POLICIES: [(&str, GapPolicy); 2] = [("pause", GapPolicy::Pause), ("ski
 pub(super) fn resume(how: &BTreeMap<String, String>) -> Result<Resume, SqlError> {
     let placed = |key: &'static str| move |message: String| SqlError::other(format!("RESUME, {key}: {message}"));
     let gaps = how.get("on_gap").map(|value| one_of(value, &GAP_POLICIES).map_err(placed("ON GAP"))).transpose()?;
-    let errors = how.get("errors").map(|value| one_of(value, &ERROR_POLICIES).map_err(placed("ON ERROR"))).transpose()?;
+    let errors =
+        how.get("errors").map(|value| one_of(value, &ERROR_POLICIES).map_err(placed("ON ERROR"))).transpose()?;
     Ok(Resume { gaps, errors })
 }
 

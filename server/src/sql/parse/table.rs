@@ -52,11 +52,8 @@ fn refuse_other_forms(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
 
 /// A column, or a constraint.
 fn element(cursor: &mut Cursor<'_>, create: &mut CreateTable) -> Result<(), Fault> {
-    let second_opens = |cursor: &Cursor<'_>| !matches!(cursor.parser.peek_nth_token_ref(1).token, Token::EOF);
     match cursor.peek_word().as_deref() {
-        Some("PRIMARY" | "UNIQUE" | "CONSTRAINT" | "FOREIGN" | "CHECK") if second_opens(cursor) => {
-            Err(constraint_refused(cursor).into())
-        }
+        Some("PRIMARY" | "UNIQUE" | "CONSTRAINT" | "FOREIGN" | "CHECK") => Err(constraint_refused(cursor).into()),
         Some("KEY" | "INDEX" | "FULLTEXT" | "SPATIAL") => {
             let (_, text) = cursor.with_text(skip_element)?;
             create.ignored.push(text);

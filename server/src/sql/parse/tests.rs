@@ -142,13 +142,12 @@ fn what_a_table_cannot_have_is_refused_with_what_to_do_instead() {
         ("CREATE TABLE t FROM KAFKA (topic = 'x')", 1235, "then CREATE PIPELINE"),
         ("CREATE TEMPORARY TABLE t (a INT)", 1235, "use WITH name AS"),
         ("CREATE OR REPLACE TABLE t (a INT)", 1235, "DROP it first"),
-        ("CREATE TABLE t (a INT", 1064, "expected: ), found the end"),
+        ("CREATE TABLE t (a INT", 1064, "a comma or ), found the end"),
         ("CREATE TABLE t (a WHATEVER)", 1235, "there are BOOLEAN"),
         ("CREATE TABLE t (a INT) SORTED", 1064, "PARTITION BY, ORDER BY"),
     ] {
         let error = refused(text);
-        let message = error.message.replace("expected )", "expected: )");
-        assert!(error.code == code && message.contains(words), "{text}: {} {message}", error.code);
+        assert!(error.code == code && error.message.contains(words), "{text}: {} {}", error.code, error.message);
     }
 }
 
@@ -184,7 +183,7 @@ fn a_pipeline_that_cannot_be_read_says_where() {
     for (text, words) in [
         ("CREATE PIPELINE p AS SELECT 1", "expected INTO, found AS at line 1, column 19"),
         ("CREATE PIPELINE p INTO t AS SELECT a FROM b", "expected KAFKA, found b"),
-        ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic 'x')", "expected: =, found 'x'"),
+        ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic 'x')", "expected =, found 'x'"),
         ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic = )", "a value in quotes, or a number"),
         ("CREATE PIPELINE p INTO t AS SELECT a FROM KAFKA (topic = 'x', topic = 'y')", "topic only once"),
         (
@@ -193,7 +192,7 @@ fn a_pipeline_that_cannot_be_read_says_where() {
         ),
         ("PAUSE p", "expected PIPELINE, found p"),
     ] {
-        let message = refused(text).message.replace("expected =", "expected: =");
+        let message = refused(text).message;
         assert!(message.contains(words), "{text}: {message}");
     }
 }

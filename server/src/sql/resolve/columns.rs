@@ -1,4 +1,5 @@
-//! The columns of a query: each gets the spelling of its table, and each alias the spelling under which it is used.
+//! The columns of a query: each gets the spelling of its table, and so does an alias of the same name, so that a name has one
+//! spelling all over a query. How an answer is headed was taken from the text before.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -36,6 +37,12 @@ impl Spelling<'_> {
         let spellings = self.known.entry(name.to_ascii_lowercase()).or_default();
         if !spellings.iter().any(|known| known == name) {
             spellings.push(name.to_owned());
+        }
+    }
+
+    fn learn_alias(&mut self, name: &str) {
+        if !self.known.contains_key(&name.to_ascii_lowercase()) {
+            self.learn(name);
         }
     }
 
@@ -100,7 +107,7 @@ fn lower(ident: &mut Ident) {
     set(ident, ident.value.to_ascii_lowercase());
 }
 
-/// Learns the names that the query itself gives.
+/// Learns the names that the query itself gives, where no column has them.
 struct Learner<'a, 'b>(&'a mut Spelling<'b>);
 
 impl VisitorMut for Learner<'_, '_> {
@@ -108,7 +115,7 @@ impl VisitorMut for Learner<'_, '_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         for cte in query.with.iter().flat_map(|with| with.cte_tables.iter()) {
-            cte.alias.columns.iter().for_each(|column| self.0.learn(&column.name.value));
+            cte.alias.columns.iter().for_each(|column| self.0.learn_alias(&column.name.value));
         }
         ControlFlow::Continue(())
     }
@@ -116,7 +123,7 @@ impl VisitorMut for Learner<'_, '_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         for item in &select.projection {
             if let SelectItem::ExprWithAlias { alias, .. } = item {
-                self.0.learn(&alias.value);
+                self.0.learn_alias(&alias.value);
             }
         }
         ControlFlow::Continue(())
@@ -125,7 +132,7 @@ impl VisitorMut for Learner<'_, '_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         if let TableFactor::Derived { alias: Some(alias), .. } | TableFactor::Table { alias: Some(alias), .. } = factor
         {
-            alias.columns.iter().for_each(|column| self.0.learn(&column.name.value));
+            alias.columns.iter().for_each(|column| self.0.learn_alias(&column.name.value));
         }
         ControlFlow::Continue(())
     }

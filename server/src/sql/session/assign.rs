@@ -12,7 +12,7 @@ use super::super::errors::{of_catalog, of_engine};
 use super::super::parse::parse_own;
 use super::super::resolve::{ERRORS_SUFFIX, no_such_table};
 use super::super::show::show_query;
-use super::super::statement::{Name, Setting, Show, ShowWhat};
+use super::super::statement::{Name, Query, Setting, Show, ShowWhat};
 use super::super::system::SystemTable;
 use super::super::variables::Value;
 use super::Session;
@@ -110,8 +110,9 @@ impl Session {
             }
             _ => String::new(),
         };
-        let query = show_query(&show.what, &database, &show.filter).expect("every other SHOW has been dealt with");
-        self.own_query(query, limit).await
+        let (query, headings) =
+            show_query(&show.what, &database, &show.filter).expect("every other SHOW has been dealt with");
+        self.query(Query { ast: Box::new(ast::Statement::Query(Box::new(query))), headings }, limit).await
     }
 
     /// The database that was named, else the session's.

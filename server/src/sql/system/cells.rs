@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -15,7 +15,6 @@ pub(crate) enum Kind {
     Text,
     Int,
     Float,
-    Bool,
     /// Microseconds since 1970, UTC.
     Time,
 }
@@ -27,7 +26,6 @@ pub(crate) enum Cell {
     Text(String),
     Int(i64),
     Float(f64),
-    Bool(bool),
     Time(i64),
 }
 
@@ -73,12 +71,6 @@ impl From<f64> for Cell {
     }
 }
 
-impl From<bool> for Cell {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
 impl<T: Into<Cell>> From<Option<T>> for Cell {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -97,7 +89,6 @@ pub(super) fn schema(columns: &[ColumnDef]) -> SchemaRef {
             Kind::Text => DataType::Utf8,
             Kind::Int => DataType::Int64,
             Kind::Float => DataType::Float64,
-            Kind::Bool => DataType::Boolean,
             Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, None),
         };
         Field::new(*name, data_type, true)
@@ -109,7 +100,7 @@ pub(super) fn schema(columns: &[ColumnDef]) -> SchemaRef {
 ///
 /// # Panics
 /// If a row is not of the columns: both stand in one file of ours.
-pub(crate) fn batch(columns: &[ColumnDef], rows: &[Vec<Cell>]) -> RecordBatch {
+pub(super) fn batch(columns: &[ColumnDef], rows: &[Vec<Cell>]) -> RecordBatch {
     for row in rows {
         assert_eq!(row.len(), columns.len(), "a row of {columns:?}");
     }
@@ -136,7 +127,6 @@ fn array(name: &str, kind: Kind, rows: &[Vec<Cell>], at: usize) -> ArrayRef {
         Kind::Text => of!(StringArray, Text),
         Kind::Int => of!(Int64Array, Int),
         Kind::Float => of!(Float64Array, Float),
-        Kind::Bool => of!(BooleanArray, Bool),
         Kind::Time => of!(TimestampMicrosecondArray, Time),
     }
 }

@@ -29,7 +29,6 @@ use super::seams::SystemTables;
 use cells::{Cell, Kind};
 use provider::SystemProvider;
 
-pub(crate) use cells::batch;
 pub(crate) use parts::transform_name;
 pub(crate) use reader::{Reader, SessionView};
 

@@ -120,11 +120,11 @@ async fn size(reader: &Reader, table: &Table) -> Result<Size, CatalogError> {
     })
 }
 
-/// PARTITION BY and ORDER BY, as the last line of the table's DDL has them.
+/// ORDER BY and PARTITION BY, as the end of the table's DDL has them.
 fn options(table: &Table) -> String {
     let text = create_table(table);
-    let last = text.lines().last().unwrap_or_default();
-    last.split_once(COLLATION).map(|(_, options)| options.trim().to_owned()).unwrap_or_default()
+    let options = text.rsplit_once(COLLATION).map(|(_, options)| options.trim().replace('\n', " "));
+    options.unwrap_or_default()
 }
 
 fn table_row(database: &str, name: &str, kind: &str, created: Option<i64>, size: Size, options: &str) -> Vec<Cell> {
@@ -263,7 +263,6 @@ fn system_type(kind: Kind) -> ColumnType {
         Kind::Text => ColumnType::Text { characters_max: None },
         Kind::Int => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
         Kind::Float => ColumnType::Double,
-        Kind::Bool => ColumnType::Boolean,
         Kind::Time => ColumnType::DateTime,
     }
 }

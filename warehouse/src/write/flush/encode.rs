@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -17,10 +17,13 @@ use parquet::schema::types::ColumnPath;
 use super::partition::RowAt;
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN};
 
-/// Rows gathered at a time: bounds the copy that sorting needs.
+/// Rows gathered at a time, or about so many bytes: bounds the copy that sorting needs.
 const CHUNK_ROWS: usize = 16_384;
+const CHUNK_BYTES: usize = 32 << 20;
 /// Rows of a row group: small enough to prune by, large enough to compress.
 const ROW_GROUP_ROWS: usize = 262_144;
+/// The same, for large rows: a row group is in memory until it is whole.
+const ROW_GROUP_BYTES: usize = 128 << 20;
 /// A part's record holds at most this many block checksums.
 const BLOCKS_MAX: u64 = 256;
 /// No block is smaller than this.
@@ -28,16 +31,31 @@ const BLOCK_BYTES_MIN: u64 = 64 << 10;
 
 /// Encodes the rows of `order`; shows each chunk of them to `seen` on its way.
 pub(super) fn parquet(
-    schema: &SchemaRef, key: &[usize], batches: &[RecordBatch], order: &[RowAt], mut seen: impl FnMut(&RecordBatch),
+    schema: &SchemaRef,
+    key: &[usize],
+    batches: &[RecordBatch],
+    order: &[RowAt],
+    mut seen: impl FnMut(&RecordBatch),
 ) -> Result<Bytes, ParquetError> {
     let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties(key)?))?;
+    let chunk_rows = chunk_rows(batches);
     let batches: Vec<&RecordBatch> = batches.iter().collect();
-    for rows in order.chunks(CHUNK_ROWS) {
+    for rows in order.chunks(chunk_rows) {
         let chunk = interleave_record_batch(&batches, rows)?;
         seen(&chunk);
         writer.write(&chunk)?;
     }
     Ok(writer.into_inner()?.into())
+}
+
+fn chunk_rows(batches: &[RecordBatch]) -> usize {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let bytes: usize = batches
+        .iter()
+        .flat_map(RecordBatch::columns)
+        .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
+        .sum();
+    (CHUNK_BYTES * rows.max(1) / bytes.max(1)).clamp(1, CHUNK_ROWS)
 }
 
 fn properties(key: &[usize]) -> Result<WriterProperties, ParquetError> {
@@ -47,6 +65,7 @@ fn properties(key: &[usize]) -> Result<WriterProperties, ParquetError> {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_sorting_columns(Some(key.iter().map(sorting).collect()));
     for hidden in [STREAM_COLUMN, OFFSET_COLUMN] {
         let column = ColumnPath::from(hidden);

@@ -17,8 +17,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use bytes::Bytes;
 use catalog::{
-    CatalogError, CatalogService, Offset, OffsetRange, Part, PartId, PartKind, PartStream, Scalar, SortKeyRange, StreamId,
-    Table, UploadIntent, WriterId,
+    CatalogError, CatalogService, Offset, OffsetRange, Part, PartId, PartKind, PartStream, Scalar, SortKeyRange,
+    StreamId, Table, UploadIntent, WriterId,
 };
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -121,7 +121,7 @@ pub(super) struct EncodedPart {
 }
 
 impl Flusher {
-    /// Makes the parts of `frozen` durable. None where it holds neither rows nor error rows.
+    /// Makes the parts of `frozen` durable, all steps once. None where it holds neither rows nor error rows.
     ///
     /// # Errors
     /// See [`FlushError`]; none of them made anything visible, and the flush may be tried again from the start.
@@ -149,13 +149,27 @@ impl Flusher {
             for (partition, rows_of) in partitions {
                 let order = sort::sorted(&sort_columns(&table), &rows, rows_of);
                 let (schema, batches) = (Arc::clone(&schema), Arc::clone(&rows));
-                plans.push(PartPlan { id: PartId(random.next_u128()), kind: PartKind::Rows, partition, schema, batches, order });
+                plans.push(PartPlan {
+                    id: PartId(random.next_u128()),
+                    kind: PartKind::Rows,
+                    partition,
+                    schema,
+                    batches,
+                    order,
+                });
             }
             let all_errors = partition::all_rows(&errors);
             if !all_errors.is_empty() {
                 let order = sort::sorted(&[STREAM_COLUMN, OFFSET_COLUMN], &errors, all_errors);
                 let (id, schema) = (PartId(random.next_u128()), error_schema());
-                plans.push(PartPlan { id, kind: PartKind::Errors, partition: Vec::new(), schema, batches: errors, order });
+                plans.push(PartPlan {
+                    id,
+                    kind: PartKind::Errors,
+                    partition: Vec::new(),
+                    schema,
+                    batches: errors,
+                    order,
+                });
             }
             Ok(plans)
         })

@@ -72,7 +72,9 @@ fn transform(array: &ArrayRef, transform: PartitionTransform) -> ArrayRef {
         return Arc::new(hours);
     }
     let days: Date32Array = match array.data_type() {
-        DataType::Date32 => array.as_primitive::<Date32Type>().iter().map(|day| day.map(|day| first_day(day, transform))).collect(),
+        DataType::Date32 => {
+            array.as_primitive::<Date32Type>().iter().map(|day| day.map(|day| first_day(day, transform))).collect()
+        }
         _ => {
             let micros = array.as_primitive::<TimestampMicrosecondType>();
             micros.iter().map(|value| value.map(|value| first_day(day_of(value), transform))).collect()
@@ -131,10 +133,16 @@ mod tests {
     fn arrays_and_single_values_are_transformed_alike() {
         let values = [0, -1, 1_357_034_400_000_000, 1_388_534_399_999_999];
         let array: ArrayRef = Arc::new(TimestampMicrosecondArray::from(values.to_vec()));
-        for how in [PartitionTransform::Year, PartitionTransform::Month, PartitionTransform::Day, PartitionTransform::Hour] {
+        for how in
+            [PartitionTransform::Year, PartitionTransform::Month, PartitionTransform::Day, PartitionTransform::Hour]
+        {
             let whole = transform(&array, how);
             for (row, value) in values.iter().enumerate() {
-                assert_eq!(Some(scalar_at(&whole, row)), partition_value(&Scalar::Micros(*value), how), "{how:?} {value}");
+                assert_eq!(
+                    Some(scalar_at(&whole, row)),
+                    partition_value(&Scalar::Micros(*value), how),
+                    "{how:?} {value}"
+                );
             }
         }
     }

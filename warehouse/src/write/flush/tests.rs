@@ -13,7 +13,9 @@ use vfs::Moment;
 use super::*;
 use crate::write::memory::MemoryBudget;
 use crate::write::memtable::Memtable;
-use crate::write::testing::{FIRST_MICROS, HOUR, ScriptedCatalog, batch, held, kind_of, log, pipeline, range, table, world};
+use crate::write::testing::{
+    FIRST_MICROS, HOUR, ScriptedCatalog, batch, held, kind_of, log, pipeline, range, table, world,
+};
 
 struct Rig {
     flusher: Flusher,
@@ -80,7 +82,8 @@ async fn each_partition_value_has_one_part_and_each_row_is_in_one() {
             assert_eq!(part.partition, [Scalar::Date(day as i32)]);
         }
     }
-    let expected = |stream, offsets: Range<i64>| offsets.filter(|offset| offset % 10 < 8).map(move |offset| (stream, offset));
+    let expected =
+        |stream, offsets: Range<i64>| offsets.filter(|offset| offset % 10 < 8).map(move |offset| (stream, offset));
     assert_eq!(seen, expected(1, 0..72).chain(expected(2, 0..24)).collect());
 }
 
@@ -171,7 +174,8 @@ async fn error_rows_are_one_part_of_their_own_by_stream_and_offset() {
 async fn intents_name_every_object_and_names_hold_no_user_text() {
     let rig = Rig::new(table());
     let parts = rig.flusher.flush(&frozen(&[(1, 0..60)]).await).await.unwrap();
-    let staged: BTreeSet<String> = rig.catalog.staged.lock().unwrap().iter().map(|intent| intent.path.clone()).collect();
+    let staged: BTreeSet<String> =
+        rig.catalog.staged.lock().unwrap().iter().map(|intent| intent.path.clone()).collect();
     assert_eq!(staged, parts.iter().map(|part| part.path.clone()).collect());
     for part in &parts {
         assert_eq!(part.path, format!("{:04x}/7/{:032x}.parquet", part.id.0 >> 112, part.id.0));
