@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &CommitsArgs) -> anyhow::Result<Value> {
         let after = groups(&metrics.render())?;
         (run.transactions, run.groups) = (after.0 - before.0, after.1 - before.1);
         runs.push(run);
-        ground.close().await?;
+        ground.close().await;
     }
     print(args, &runs, &machine);
     Ok(

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use catalog::store::RedbStore;
 use catalog::{
     Catalog, Epoch, GrantOutcome, GrantRequest, Granted, KafkaSource, LeaseOutcome, LeaseRequest, NewPipeline,
@@ -86,10 +86,7 @@ impl Ground {
     }
 
     /// Closes the file.
-    pub(crate) async fn close(self) -> anyhow::Result<()> {
-        let Self { catalog, store, .. } = self;
-        drop(catalog);
-        store.close().await;
-        Arc::into_inner(store).context("somebody still has the catalog").map(drop)
+    pub(crate) async fn close(self) {
+        self.store.close().await;
     }
 }

@@ -139,9 +139,8 @@ impl Subject {
         use arrow::array::AsArray;
         use arrow::datatypes::Int64Type;
         let table = dataset.table();
-        let sql = format!(
-            "SELECT CAST(count(*) AS BIGINT), CAST(sum(n) AS BIGINT) FROM (SELECT count(*) AS n FROM {table} GROUP BY _stream, _offset)"
-        );
+        let of_offsets = format!("SELECT count(*) AS n FROM {table} GROUP BY _stream, _offset");
+        let sql = format!("SELECT count(*), sum(n) FROM ({of_offsets}) AS offsets");
         let answer = self.sql(&sql).await?;
         let row = answer.iter().find(|batch| batch.num_rows() > 0).context("one row")?;
         let number = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0);

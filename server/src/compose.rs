@@ -74,7 +74,8 @@ impl Node {
         let http_address = http.local_addr()?;
 
         let store = RedbStore::open(&data_dir.catalog(), Arc::clone(&world.clock)).await;
-        let store = Arc::new(store.with_context(|| format!("cannot open the catalog {}", data_dir.catalog().display()))?);
+        let store =
+            Arc::new(store.with_context(|| format!("cannot open the catalog {}", data_dir.catalog().display()))?);
         let catalog = Catalog::open(Arc::clone(&store) as _, world.clone()).await?;
         let objects = Self::objects(&data_dir, &world).await?;
         let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(Arc::clone(&world.clock)));
@@ -89,17 +90,20 @@ impl Node {
             world: world.clone(),
             node: data_dir.node.clone(),
         });
-        let runtime =
-            LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
-        let queries = Queries::new(&catalog, workers, &objects, &world, settings.memory.query_limit.0, &data_dir.spill())?;
-        let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(Components {
-            catalog: catalog.clone(),
-            queries,
-            control: Arc::clone(&runtime) as _,
-            probe: Arc::clone(&runtime) as _,
-            runtime: Arc::clone(&runtime) as _,
-            world: world.clone(),
-        }, SqlSettings::default()));
+        let runtime = LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
+        let queries =
+            Queries::new(&catalog, workers, &objects, &world, settings.memory.query_limit.0, &data_dir.spill())?;
+        let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(
+            Components {
+                catalog: catalog.clone(),
+                queries,
+                control: Arc::clone(&runtime) as _,
+                probe: Arc::clone(&runtime) as _,
+                runtime: Arc::clone(&runtime) as _,
+                world: world.clone(),
+            },
+            SqlSettings::default(),
+        ));
 
         let stop = CancellationToken::new();
         let listener = Listener::bind(
@@ -156,7 +160,11 @@ impl Node {
     }
 
     async fn worker(
-        settings: &Settings, data_dir: &DataDir, world: &World, catalog: &Catalog, objects: &Arc<dyn ObjectStore>,
+        settings: &Settings,
+        data_dir: &DataDir,
+        world: &World,
+        catalog: &Catalog,
+        objects: &Arc<dyn ObjectStore>,
         connector: &Arc<dyn SourceConnector>,
     ) -> anyhow::Result<Arc<Worker>> {
         let parts = WorkerParts {

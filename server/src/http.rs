@@ -35,10 +35,22 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 fn describe() {
     use metrics::Unit;
     metrics::describe_gauge!("millrace_lag_records", Unit::Count, "Records at the broker that no query sees yet");
-    metrics::describe_gauge!("millrace_lag_seconds", Unit::Seconds, "Age of the newest visible record while there are newer ones");
-    metrics::describe_histogram!("millrace_visible_latency_seconds", Unit::Seconds, "From a record's broker timestamp to visible");
+    metrics::describe_gauge!(
+        "millrace_lag_seconds",
+        Unit::Seconds,
+        "Age of the newest visible record while there are newer ones"
+    );
+    metrics::describe_histogram!(
+        "millrace_visible_latency_seconds",
+        Unit::Seconds,
+        "From a record's broker timestamp to visible"
+    );
     metrics::describe_histogram!("millrace_commit_seconds", Unit::Seconds, "Duration of a commit, retries included");
-    metrics::describe_histogram!("millrace_wal_fsync_seconds", Unit::Seconds, "Duration of an fsync of the write-ahead log");
+    metrics::describe_histogram!(
+        "millrace_wal_fsync_seconds",
+        Unit::Seconds,
+        "Duration of an fsync of the write-ahead log"
+    );
     metrics::describe_gauge!("millrace_memtable_bytes", Unit::Bytes, "Bytes in memtables that are not being flushed");
     metrics::describe_gauge!("millrace_memory_used_bytes", Unit::Bytes, "Bytes charged to the process's memory limit");
     metrics::describe_gauge!("millrace_memory_limit_bytes", Unit::Bytes, "The process's memory limit");

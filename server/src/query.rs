@@ -34,8 +34,12 @@ impl Queries {
     /// # Errors
     /// If the spill directory cannot be used.
     pub fn new(
-        catalog: &Catalog, memtables: Arc<dyn MemtableReader>, objects: &Arc<dyn ObjectStore>, world: &World,
-        memory_bytes: u64, spill: &Path,
+        catalog: &Catalog,
+        memtables: Arc<dyn MemtableReader>,
+        objects: &Arc<dyn ObjectStore>,
+        world: &World,
+        memory_bytes: u64,
+        spill: &Path,
     ) -> anyhow::Result<Arc<Self>> {
         let parts = ReadParts {
             catalog: Arc::new(catalog.clone()),

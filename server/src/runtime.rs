@@ -70,7 +70,11 @@ impl std::fmt::Debug for LocalRuntime {
 impl LocalRuntime {
     /// The process of this manager.
     pub fn new(
-        manager: Arc<Manager>, catalog: Catalog, connector: Arc<dyn SourceConnector>, world: World, settings: &Settings,
+        manager: Arc<Manager>,
+        catalog: Catalog,
+        connector: Arc<dyn SourceConnector>,
+        world: World,
+        settings: &Settings,
     ) -> Arc<Self> {
         let (settings, rates) = (settings.rows(), Mutex::default());
         Arc::new(Self { manager, catalog, connector, world, settings, rates })

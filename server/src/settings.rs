@@ -56,8 +56,9 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
         "tb" => 1_000_000_000_000,
         _ => return Err(format!("{text:?} is not a number of bytes: write it like 64MiB, 1GiB or 1000000")),
     };
-    let number: u64 =
-        number.parse().map_err(|_| format!("{text:?} is not a number of bytes: write it like 64MiB, 1GiB or 1000000"))?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number of bytes: write it like 64MiB, 1GiB or 1000000"))?;
     number.checked_mul(factor).ok_or_else(|| format!("{text:?} is more bytes than 64 bits can count"))
 }
 
@@ -224,8 +225,10 @@ impl Settings {
     pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let mut values = match file {
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the settings file {}", path.display()))?;
-                text.parse::<toml::Table>().with_context(|| format!("the settings file {} is not TOML", path.display()))?
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the settings file {}", path.display()))?;
+                text.parse::<toml::Table>()
+                    .with_context(|| format!("the settings file {} is not TOML", path.display()))?
             }
             None => toml::Table::new(),
         };
@@ -233,7 +236,10 @@ impl Settings {
         check_keys(&values, &place)?;
         let mut origins: BTreeMap<String, String> = keys_of(&values).map(|key| (key, "file".to_owned())).collect();
         let overrides = overlay(&mut values, environment)?;
-        check_keys(&values, &format!("the environment ({})", overrides.keys().cloned().collect::<Vec<_>>().join(", ")))?;
+        check_keys(
+            &values,
+            &format!("the environment ({})", overrides.keys().cloned().collect::<Vec<_>>().join(", ")),
+        )?;
         origins.extend(overrides.into_values().map(|key| (key, "environment".to_owned())));
         let mut settings: Self = values.try_into().with_context(|| format!("in {place}"))?;
         settings.origins = origins;
@@ -263,7 +269,11 @@ impl Settings {
             row("wal.disk_reserve", bytes(self.wal.disk_reserve), "nothing is appended while the disk has less left"),
             row("source.queue_bytes", bytes(self.source.queue_bytes), "bytes that one task's Kafka client may queue"),
             row("source.batch_bytes", bytes(self.source.batch_bytes), "most payload bytes of one batch"),
-            row("sweeper.intent_age_seconds", self.sweeper.intent_age_seconds.to_string(), "uploads older than this are swept"),
+            row(
+                "sweeper.intent_age_seconds",
+                self.sweeper.intent_age_seconds.to_string(),
+                "uploads older than this are swept",
+            ),
         ]
     }
 
@@ -306,18 +316,22 @@ fn keys_of(values: &toml::Table) -> impl Iterator<Item = String> {
 
 /// Lays `MILLRACE__SECTION__KEY=value` over the file's values; returns which variables it used, and for what.
 fn overlay(
-    values: &mut toml::Table, environment: impl Iterator<Item = (String, String)>,
+    values: &mut toml::Table,
+    environment: impl Iterator<Item = (String, String)>,
 ) -> anyhow::Result<BTreeMap<String, String>> {
     let mut used = BTreeMap::new();
     for (name, text) in environment {
         let Some(path) = name.strip_prefix("MILLRACE__") else { continue };
         let Some((section, key)) = path.split_once("__") else {
-            bail!("the environment's {name} names no setting: write MILLRACE__SECTION__KEY, such as MILLRACE__MYSQL__LISTEN");
+            bail!(
+                "the environment's {name} names no setting: write MILLRACE__SECTION__KEY, such as MILLRACE__MYSQL__LISTEN"
+            );
         };
         let value = text.parse::<i64>().map_or_else(|_| toml::Value::String(text.clone()), toml::Value::Integer);
         // A password of digits is still a text.
         let value = if key.eq_ignore_ascii_case("root_password") { toml::Value::String(text) } else { value };
-        let section = values.entry(section.to_ascii_lowercase()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let section =
+            values.entry(section.to_ascii_lowercase()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         let section = section.as_table_mut().with_context(|| format!("{name}: that section is not a table"))?;
         section.insert(key.to_ascii_lowercase(), value);
         used.insert(name.clone(), path.to_ascii_lowercase().replacen("__", ".", 1));
@@ -328,7 +342,10 @@ fn overlay(
 fn check_keys(values: &toml::Table, place: &str) -> anyhow::Result<()> {
     for (section, value) in values {
         let Some((_, keys)) = KEYS.iter().find(|(known, _)| known == section) else {
-            bail!("{place}: there is no section [{section}]{}", did_you_mean(section, KEYS.iter().map(|(known, _)| *known)));
+            bail!(
+                "{place}: there is no section [{section}]{}",
+                did_you_mean(section, KEYS.iter().map(|(known, _)| *known))
+            );
         };
         for key in value.as_table().map(|table| table.keys()).into_iter().flatten() {
             if !keys.contains(&key.as_str()) {

@@ -4,7 +4,6 @@
 
 // A test that cannot go on fails: that is what unwrap is for here.
 #![allow(clippy::unwrap_used, unreachable_pub)]
-
 #![allow(clippy::disallowed_methods, missing_docs)]
 
 mod matrix;

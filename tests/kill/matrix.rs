@@ -67,7 +67,9 @@ async fn die_at(point: &str, hit: u32) {
     let server = ServerProcess::start(&options).await.unwrap();
     server.until(ALL, ledger.len() as i64, Duration::from_secs(20)).await.unwrap();
     let mut sql = server.sql().await.unwrap();
-    ledger.check(&events::seen(&mut sql).await.unwrap()).unwrap_or_else(|faults| panic!("{point}, hit {hit}: {faults}"));
+    ledger
+        .check(&events::seen(&mut sql).await.unwrap())
+        .unwrap_or_else(|faults| panic!("{point}, hit {hit}: {faults}"));
     server.kill().await.unwrap();
 }
 

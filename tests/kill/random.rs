@@ -17,7 +17,8 @@ fn kills() -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_moments_nothing_is_lost_and_nothing_is_seen_twice() {
-    let seed: u64 = std::env::var("MILLRACE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
+    let seed: u64 =
+        std::env::var("MILLRACE_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random);
     println!("MILLRACE_TEST_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut left = kills();

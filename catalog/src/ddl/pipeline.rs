@@ -8,8 +8,9 @@ use futures::FutureExt;
 use crate::keys::{self, counter::Counter, log::LogRecord, pipeline::PipelineRecord};
 use crate::store::{KvTransaction, Read, scan};
 use crate::transaction::Failure;
-use crate::{ErrorPolicy, GapPolicy, 
-    Catalog, CatalogError, KafkaSource, Pipeline, PipelineId, PipelineSettings, PipelineState, TableId, names, streams,
+use crate::{
+    Catalog, CatalogError, ErrorPolicy, GapPolicy, KafkaSource, Pipeline, PipelineId, PipelineSettings, PipelineState,
+    TableId, names, streams,
 };
 
 /// A pipeline to be made. It is made to run.

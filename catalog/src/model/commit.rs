@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommitToken, Epoch, Fence, Offset, OffsetRange, Part, PartId, PipelineId, SchemaId, StreamId, TableId, TaskIndex, Version,
+    CommitToken, Epoch, Fence, Offset, OffsetRange, Part, PartId, PipelineId, SchemaId, StreamId, TableId, TaskIndex,
+    Version,
 };
 
 /// Who commits: one slot each keeps the token of its last commit.

@@ -50,7 +50,7 @@ impl DemoBroker {
                 Ok(cluster) => {
                     // A failed send means that whoever asked has given up; so does the end of `ended`.
                     drop(started.send(Ok(cluster.bootstrap_servers())));
-                    drop(ended.recv());
+                    let _ended = ended.recv();
                 }
                 Err(error) => drop(started.send(Err(error))),
             }

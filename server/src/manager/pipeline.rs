@@ -83,7 +83,13 @@ enum LookError {
 
 impl PipelineManager {
     /// A manager that does not lead yet.
-    pub fn new(parts: ManagerParts, id: PipelineId, status: Arc<ManagerStatus>, wake: Arc<Notify>, stop: CancellationToken) -> Self {
+    pub fn new(
+        parts: ManagerParts,
+        id: PipelineId,
+        status: Arc<ManagerStatus>,
+        wake: Arc<Notify>,
+        stop: CancellationToken,
+    ) -> Self {
         let (lease, topic, topic_seen, granted) = (LeaseView::default(), None, None, BTreeMap::new());
         Self { parts, id, status, wake, stop, lease, topic, topic_seen, granted }
     }
@@ -129,7 +135,8 @@ impl PipelineManager {
             now,
         };
         let steps = reconcile(&view);
-        let (opens, others): (Vec<Step>, Vec<Step>) = steps.into_iter().partition(|step| matches!(step, Step::Open { .. }));
+        let (opens, others): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| matches!(step, Step::Open { .. }));
         self.open(opens, &pipeline, epoch).await?;
         let mut owned: BTreeMap<(String, u32), Vec<OwnedStream>> = BTreeMap::new();
         for step in others {
@@ -214,7 +221,11 @@ impl PipelineManager {
     }
 
     async fn take(
-        &mut self, step: Step, pipeline: &Arc<Pipeline>, manager: Epoch, streams: &[StreamView],
+        &mut self,
+        step: Step,
+        pipeline: &Arc<Pipeline>,
+        manager: Epoch,
+        streams: &[StreamView],
         owned: &mut BTreeMap<(String, u32), Vec<OwnedStream>>,
     ) -> Result<(), LookError> {
         match step {

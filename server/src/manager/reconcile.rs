@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catalog::{
-    Epoch, Gap, GapKind, GapPolicy, IncidentKind, OffsetRange, Pipeline, PipelineState, StreamId, StreamState, StreamView,
-    TaskIndex,
+    Epoch, Gap, GapKind, GapPolicy, IncidentKind, OffsetRange, Pipeline, PipelineState, StreamId, StreamState,
+    StreamView, TaskIndex,
 };
 use vfs::Moment;
 use warehouse::write::messages::{Heartbeat, StreamCondition, StreamReport};
@@ -115,7 +115,9 @@ pub fn reconcile(view: &View<'_>) -> Vec<Step> {
 fn reports<'a>(view: &'a View<'_>) -> BTreeMap<StreamId, (&'a str, &'a StreamReport)> {
     let mut newest: BTreeMap<StreamId, (&str, &StreamReport)> = BTreeMap::new();
     for worker in view.workers {
-        for report in worker.tasks.iter().filter(|task| task.pipeline == view.pipeline.id).flat_map(|task| &task.streams) {
+        for report in
+            worker.tasks.iter().filter(|task| task.pipeline == view.pipeline.id).flat_map(|task| &task.streams)
+        {
             let known = newest.get(&report.stream);
             if known.is_none_or(|(_, known)| known.epoch < report.epoch) {
                 newest.insert(report.stream, (&worker.address, report));
@@ -181,9 +183,8 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
     let pipeline = view.pipeline;
     let name = format!("{}.{}", pipeline.database, pipeline.name);
     let at = format!("partition {} of topic {:?}", report.partition, report.topic);
-    let incident = |kind, gap, cause, settle| {
-        Some(vec![Step::Incident { stream: stream.stream.id, kind, gap, cause, settle }])
-    };
+    let incident =
+        |kind, gap, cause, settle| Some(vec![Step::Incident { stream: stream.stream.id, kind, gap, cause, settle }]);
     match &report.condition {
         StreamCondition::Owned | StreamCondition::Lost { .. } | StreamCondition::Released => None,
         StreamCondition::Expired { wanted, low } => {
@@ -205,8 +206,11 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
             Some(vec![open, Step::Close { stream: stream.stream.id }])
         }
         StreamCondition::Truncated { wanted, high } => {
-            let cause = format!("{at} ends at offset {high} at the broker, but was read up to {wanted}: the broker lost records");
-            let gap = (high < wanted).then(|| Gap { kind: GapKind::Truncated, range: OffsetRange::new(*high, *wanted) });
+            let cause = format!(
+                "{at} ends at offset {high} at the broker, but was read up to {wanted}: the broker lost records"
+            );
+            let gap =
+                (high < wanted).then(|| Gap { kind: GapKind::Truncated, range: OffsetRange::new(*high, *wanted) });
             incident(IncidentKind::Truncated, gap, cause, format!("RESUME PIPELINE {name} ON GAP SKIP"))
         }
         // The topic's next view tells which incarnation there is; until then there is nothing to fetch.
@@ -220,13 +224,18 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
 
 fn open_missing(view: &View<'_>) -> Vec<Step> {
     let Some(topic) = view.topic else { return Vec::new() };
-    let of_this: Vec<_> =
-        view.streams.iter().filter(|stream| !is_of_another_incarnation(stream, topic)).map(|stream| &stream.stream).collect();
+    let of_this: Vec<_> = view
+        .streams
+        .iter()
+        .filter(|stream| !is_of_another_incarnation(stream, topic))
+        .map(|stream| &stream.stream)
+        .collect();
     // The first view of a pipeline's topic finds the partitions that were there at its start; all later ones are new.
     let begin = if view.streams.is_empty() { Begin::AtStart } else { Begin::AtEarliest };
-    let missing = topic.partitions.iter().filter(|partition| {
-        !of_this.iter().any(|stream| stream.identity.partition == **partition)
-    });
+    let missing = topic
+        .partitions
+        .iter()
+        .filter(|partition| !of_this.iter().any(|stream| stream.identity.partition == **partition));
     let open = |partition: &i32| Step::Open {
         incarnation: topic.incarnation.clone(),
         partition: *partition,
@@ -237,7 +246,9 @@ fn open_missing(view: &View<'_>) -> Vec<Step> {
 }
 
 fn grant_missing(
-    view: &View<'_>, streams: &[&StreamView], reports: &BTreeMap<StreamId, (&str, &StreamReport)>,
+    view: &View<'_>,
+    streams: &[&StreamView],
+    reports: &BTreeMap<StreamId, (&str, &StreamReport)>,
 ) -> Vec<Step> {
     if view.workers.is_empty() {
         return Vec::new();
@@ -251,9 +262,9 @@ fn grant_missing(
     let mut steps = Vec::new();
     for stream in streams {
         let id = stream.stream.id;
-        let held = reports.get(&id).is_some_and(|(_, report)| {
-            is_current(report, stream) && report.condition == StreamCondition::Owned
-        });
+        let held = reports
+            .get(&id)
+            .is_some_and(|(_, report)| is_current(report, stream) && report.condition == StreamCondition::Owned);
         let lately = view.granted.get(&id).is_some_and(|at| view.now.since(*at) < GRANT_PATIENCE);
         if !held && !lately {
             let expected = stream.owner.as_ref().map(|owner| owner.epoch);
@@ -273,8 +284,8 @@ mod tests {
     use std::sync::Arc;
 
     use catalog::{
-        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Offset, Owner, PipelineId, PipelineSettings, RecordFormat, StartPosition,
-        Stream, StreamIdentity, TableId,
+        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Offset, Owner, PipelineId, PipelineSettings, RecordFormat,
+        StartPosition, Stream, StreamIdentity, TableId,
     };
     use warehouse::write::messages::{TaskReport, TaskState};
 
@@ -360,7 +371,12 @@ mod tests {
         }
     }
 
-    fn steps(pipeline: &Pipeline, topic: Option<&TopicView>, streams: &[StreamView], workers: &[Heartbeat]) -> Vec<Step> {
+    fn steps(
+        pipeline: &Pipeline,
+        topic: Option<&TopicView>,
+        streams: &[StreamView],
+        workers: &[Heartbeat],
+    ) -> Vec<Step> {
         let granted = BTreeMap::new();
         reconcile(&View { pipeline, topic, streams, workers, granted: &granted, now: Moment::default() })
     }

@@ -234,7 +234,7 @@ fn tokens_at_most(text: &str) -> usize {
     let mut in_word = false;
     for byte in text.bytes() {
         let is_word = byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'_' | b'$' | b'@');
-        tokens += usize::from(!byte.is_ascii_whitespace() && !(is_word && in_word));
+        tokens += usize::from(!byte.is_ascii_whitespace() && (!is_word || !in_word));
         in_word = is_word;
     }
     tokens

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 /// Expressions inside each other. A chain `a OR b OR …` is one level an operator.
-const EXPRESSIONS_MAX: usize = 1_500;
+const EXPRESSIONS_MAX: usize = 1_100;
 /// Queries inside each other, and set operations in one chain.
 const QUERIES_MAX: usize = 500;
 

@@ -144,12 +144,15 @@ impl ReadEngine {
     /// # Errors
     /// See [`ReadError`]; later ones come with the rows.
     pub async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError> {
-        let statement = shallow(query.statement.clone()).map_err(|too_deep| ReadError::invalid(too_deep.message()))?;
-        only_queries(&statement)?;
+        // Before anything is cloned: even that takes stack for each level of the tree.
+        let statement = shallow(query.statement).map_err(|too_deep| ReadError::invalid(too_deep.message()))?;
+        let query = ReadQuery { statement, ..query };
+        let statement = &query.statement;
+        only_queries(statement)?;
         let clock = &self.parts.world.clock;
         let deadline = clock.now().after(self.settings.wait_max);
         loop {
-            match self.attempt(&query, Statement::clone(&statement)).await {
+            match self.attempt(&query, Statement::clone(statement)).await {
                 // Not a row was sent: the next owner, or a newer version, has what was lost.
                 Err(ReadError::Lost(lost)) if clock.now() < deadline => {
                     tracing::debug!(%lost, "planning a query again");
@@ -204,6 +207,9 @@ impl ReadEngine {
         options.sql_parser.enable_ident_normalization = false;
         options.sql_parser.default_null_ordering = "nulls_min".to_owned();
         options.execution.time_zone = query.time_zone.clone();
+        // What each sort keeps back for the merge of what it has spilled: within the limit, however small that is.
+        let share = self.settings.limits.memory_bytes / self.settings.partitions.max(1) / 16;
+        options.execution.sort_spill_reservation_bytes = options.execution.sort_spill_reservation_bytes.min(share);
         let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
             .with_config(config)
             .with_catalog_list(Arc::new(tables))

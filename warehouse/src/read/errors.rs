@@ -186,6 +186,7 @@ fn of_engine(error: &DataFusionError, place: Option<Place>) -> ReadError {
 
 fn of_plan(message: String, place: Option<Place>) -> ReadError {
     let of_function = [
+        "failed to match any signature",
         "Invalid function",
         "Failed to coerce arguments",
         "Function '",

@@ -181,7 +181,7 @@ mod tests {
                 "WITH C AS (SELECT 1 AS k) SELECT sum(K) OVER W, c.* FROM c JOIN d USING (K) WINDOW w AS (ORDER BY k)",
                 &[]
             ),
-            "WITH C AS (SELECT 1 AS k) SELECT sum(k) OVER W, C.* FROM C JOIN d USING(k) WINDOW W AS (ORDER BY k)"
+            "WITH C AS (SELECT 1 AS k) SELECT sum(k) OVER w, C.* FROM C JOIN d USING(k) WINDOW w AS (ORDER BY k)"
         );
     }
 

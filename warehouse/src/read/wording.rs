@@ -32,8 +32,9 @@ const TYPES: [(&str, &str); 24] = [
 const LITERALS: [&str; 12] =
     ["Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64", "Boolean", "Utf8"];
 
-/// What stands before a message and says nothing.
-const PREFIXES: [&str; 9] = [
+/// What the engine writes before a message, and before each message inside it, and what says nothing.
+const PREFIXES: [&str; 10] = [
+    "Internal error: ",
     "Error during planning: ",
     "Schema error: ",
     "SQL error: ",
@@ -52,11 +53,8 @@ pub(super) fn in_sql(message: &str) -> String {
         .filter_map(|marker| message.find(marker))
         .min()
         .unwrap_or(message.len());
-    let mut message = &message[..end];
-    while let Some(rest) = PREFIXES.iter().find_map(|prefix| message.strip_prefix(prefix)) {
-        message = rest;
-    }
-    types_in_sql(message)
+    let plain = PREFIXES.iter().fold(message[..end].to_owned(), |message, prefix| message.replace(prefix, ""));
+    types_in_sql(&plain)
 }
 
 /// Goes through the words, and writes those that are types in SQL.

@@ -1,6 +1,7 @@
 //! A batch: Arrow rows of one contiguous offset range of one stream, with the account of every offset in it (I1).
 //!
-//! Its encoding is the WAL's payload: a small JSON head and two Arrow IPC streams. Owns that format; knows nothing of segments.
+//! Its encoding is the WAL's payload: format (1 byte), crc32c of all that follows (4), length of the head (4), a small JSON head,
+//! and two Arrow IPC streams. Owns that format; knows nothing of segments.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use crate::schema::{OFFSET_COLUMN, error_schema};
 
 /// The encoding's version: the first byte of a payload.
 const FORMAT: u8 = 1;
+const CRC_AT: usize = 1;
+const CHECKED_FROM: usize = 5;
+const HEAD_AT: usize = 9;
 /// What a batch and each of its columns take beside their values: of small batches that is the larger part (I8).
 const BATCH_BYTES: u64 = 512;
 const COLUMN_BYTES: u64 = 256;
@@ -156,12 +160,15 @@ impl Batch {
             errors_bytes: errors.len(),
         };
         let head = serde_json::to_vec(&head).expect("numbers and names are always JSON");
-        let mut payload = BytesMut::with_capacity(5 + head.len() + rows.len() + errors.len());
+        let mut payload = BytesMut::with_capacity(HEAD_AT + head.len() + rows.len() + errors.len());
         payload.put_u8(FORMAT);
+        payload.put_u32_le(0);
         payload.put_u32_le(u32::try_from(head.len()).expect("a head is small"));
         payload.put_slice(&head);
         payload.put_slice(&rows);
         payload.put_slice(&errors);
+        let crc = crc32c::crc32c(&payload[CHECKED_FROM..]);
+        payload[CRC_AT..CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
         payload.freeze()
     }
 
@@ -247,7 +254,12 @@ fn split(payload: &[u8]) -> Result<(Head, &[u8]), BatchError> {
     if *format != FORMAT {
         return Err(BatchError::UnsupportedFormat(*format));
     }
-    let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+    let (crc, checked) = rest.split_first_chunk::<4>().ok_or_else(malformed)?;
+    // The IPC reader does not survive every damage, so it must see none.
+    if crc32c::crc32c(checked) != u32::from_le_bytes(*crc) {
+        return Err(BatchError::Malformed("it does not match its checksum".to_owned()));
+    }
+    let (length, rest) = checked.split_first_chunk::<4>().ok_or_else(malformed)?;
     let (head, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(malformed)?;
     let head = serde_json::from_slice(head).map_err(|error| BatchError::Malformed(error.to_string()))?;
     Ok((head, body))
@@ -366,12 +378,13 @@ mod tests {
             ("\"errors_bytes\":", "\"errors_bytes\":1844674407370955"),
             ("\"end\":10", "\"end\":99"),
         ] {
-            let head_bytes = u32::from_le_bytes(payload[1..5].try_into().unwrap()) as usize;
-            let head = std::str::from_utf8(&payload[5..5 + head_bytes]).unwrap();
+            let head_bytes = u32::from_le_bytes(payload[CHECKED_FROM..HEAD_AT].try_into().unwrap()) as usize;
+            let head = std::str::from_utf8(&payload[HEAD_AT..HEAD_AT + head_bytes]).unwrap();
             assert!(head.contains(from), "{head}");
             let head = head.replacen(from, to, 1);
             let length = u32::try_from(head.len()).unwrap().to_le_bytes();
-            let changed = [&[1], &length[..], head.as_bytes(), &payload[5 + head_bytes..]].concat();
+            let checked = [&length[..], head.as_bytes(), &payload[HEAD_AT + head_bytes..]].concat();
+            let changed = [&[FORMAT], &crc32c::crc32c(&checked).to_le_bytes()[..], &checked].concat();
             assert!(
                 matches!(Batch::decode(&changed, &storage_schema(&table())), Err(BatchError::Malformed(_))),
                 "{to}"

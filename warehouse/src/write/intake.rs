@@ -37,6 +37,8 @@ const TROUBLE_FADES: Duration = Duration::from_secs(30);
 pub(super) enum IntakeCommand {
     /// Hand out this stream under this epoch, from its position.
     Add(SourceStream, Epoch),
+    /// The same, after a rest: the full disk refused what came from there.
+    Again(SourceStream, Epoch),
     /// Hand out nothing more of it.
     Remove(StreamId),
     /// The same, and say when it is done by [`IntakeEvent::Removed`].
@@ -89,7 +91,9 @@ pub(super) struct Intake {
     pub commands: mpsc::Receiver<IntakeCommand>,
     pub events: mpsc::Sender<IntakeEvent>,
     pub streams: BTreeMap<StreamId, IntakeStream>,
-    /// A batch that the full disk refused. Nothing is fetched before it is logged, or its stream is removed.
+    /// Nothing is fetched or appended before: the disk was full a moment ago.
+    pub resting: Option<Moment>,
+    /// A batch that the full disk refused, to be appended after the rest; unless its stream is removed.
     pub refused: Option<Decoded>,
     pub troubled: Option<Troubled>,
 }
@@ -129,8 +133,8 @@ impl Intake {
 
     async fn take_in(&mut self) -> Result<(), Closed> {
         loop {
-            let is_held_up = self.refused.is_some();
-            self.source.set_paused(is_held_up || !self.has_room());
+            let (rests, until) = (self.resting.is_some(), self.resting.unwrap_or_default());
+            self.source.set_paused(rests || !self.has_room());
             if !self.streams.is_empty() {
                 crash_point("fetch.before");
             }
@@ -138,6 +142,10 @@ impl Intake {
                 biased;
                 command = self.commands.recv() => match command {
                     Some(IntakeCommand::Add(stream, epoch)) => self.add(stream, epoch).await?,
+                    Some(IntakeCommand::Again(stream, epoch)) => {
+                        self.rest();
+                        self.add(stream, epoch).await?;
+                    }
                     Some(IntakeCommand::Remove(stream)) => self.remove(stream).await,
                     Some(IntakeCommand::Release(stream, epoch)) => {
                         self.remove(stream).await;
@@ -146,14 +154,19 @@ impl Intake {
                     Some(IntakeCommand::End) => return self.tell(IntakeEvent::Ended).await,
                     None => return Err(Closed),
                 },
-                () = self.world.clock.sleep(DISK_FULL_RETRY), if is_held_up => {
+                () = self.world.clock.sleep_until(until), if rests => {
+                    self.resting = None;
                     if let Some(refused) = self.refused.take() {
                         self.append(refused).await?;
                     }
                 }
-                event = self.source.next(), if !is_held_up => self.handle(event).await?,
+                event = self.source.next(), if !rests => self.handle(event).await?,
             }
         }
+    }
+
+    fn rest(&mut self) {
+        self.resting = Some(self.world.clock.now().after(DISK_FULL_RETRY));
     }
 
     fn has_room(&self) -> bool {
@@ -293,7 +306,6 @@ impl Intake {
         if self.refused.take().is_some() {
             let Some(known) = self.streams.get(&stream) else { return Ok(()) };
             let (epoch, again) = (known.epoch, SourceStream { position: range.start, ..known.source.clone() });
-            self.world.clock.sleep(DISK_FULL_RETRY).await;
             return self.begin(again, epoch).await;
         }
         self.give_up(stream, StreamCondition::BadRecord { offset, message }).await
@@ -322,12 +334,11 @@ impl Intake {
             Ok(durable) => {
                 let Decoded { batch, charge, payload_bytes, newest_timestamp_ms, .. } = decoded;
                 let logging = Logging { batch, charge, epoch, durable, payload_bytes, newest_timestamp_ms };
-                self.tell(IntakeEvent::Logging(Box::new(logging))).await?;
-                self.trouble(None).await
+                self.tell(IntakeEvent::Logging(Box::new(logging))).await
             }
             Err(error @ WalError::DiskFull) => {
                 self.refused = Some(decoded);
-                self.troubled = Some(Troubled { since: self.world.clock.now(), fades: false });
+                self.rest();
                 self.tell(IntakeEvent::DiskFull(error.to_string())).await
             }
             Err(error @ (WalError::Fenced { .. } | WalError::TooLarge { .. })) => {

@@ -63,6 +63,7 @@ impl Worker {
             commands,
             events,
             streams: BTreeMap::new(),
+            resting: None,
             refused: None,
             troubled: None,
         };

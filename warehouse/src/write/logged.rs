@@ -31,9 +31,7 @@ impl Task {
                 Ok(())
             }
             Err(error @ WalError::DiskFull) => {
-                running.log_trouble = self.trouble(Some((error.to_string(), false)), running.log_trouble.take());
-                // What is logged is committed, so that its place on the disk becomes free.
-                running.flush_wanted = true;
+                self.disk_is_full(error.to_string(), running);
                 self.refused(stream, epoch, logging.batch.range, running);
                 Ok(())
             }
@@ -100,5 +98,5 @@ fn refetch(id: StreamId, stream: &mut Stream, position: catalog::Offset) -> Inta
         partition: stream.report.partition,
         position,
     };
-    IntakeCommand::Add(again, stream.report.epoch)
+    IntakeCommand::Again(again, stream.report.epoch)
 }

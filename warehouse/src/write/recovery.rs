@@ -221,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn i8_no_more_is_adopted_than_there_is_room_for() {
         let logged = Logged::of((0..10).map(|n| record(4, n * 10..(n + 1) * 10))).await;
-        let one = batch(1, 0..10).bytes();
+        let one = Batch::decode(&payload(1, 0..10), &storage_schema(&table())).unwrap().bytes();
         let (adopted, _) = logged.adopted_within(&granted(owner(4, ME), 0), one * 3).await;
         assert!((1..=4).contains(&adopted.len()), "{adopted:?}");
         assert_eq!(adopted[0], range(0..10));

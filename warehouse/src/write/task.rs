@@ -266,10 +266,7 @@ impl Task {
                 }
             }
             Some(IntakeEvent::Trouble(trouble)) => running.trouble = self.trouble(trouble, running.trouble.take()),
-            Some(IntakeEvent::DiskFull(message)) => {
-                running.trouble = self.trouble(Some((message, false)), running.trouble.take());
-                running.flush_wanted = true;
-            }
+            Some(IntakeEvent::DiskFull(message)) => self.disk_is_full(message, running),
             Some(IntakeEvent::WalLost(cause)) => return Err(TaskEnd::WalLost(cause)),
             Some(IntakeEvent::Ended) => running.intake_ended = true,
             None => return Err(TaskEnd::Ended("its intake ended unexpectedly; the log has more".to_owned())),
@@ -277,7 +274,13 @@ impl Task {
         Ok(())
     }
 
-    pub(super) fn trouble(&self, now: Option<(String, bool)>, before: Option<Trouble>) -> Option<Trouble> {
+    /// What is logged is committed, so that its place on the disk becomes free.
+    pub(super) fn disk_is_full(&self, message: String, running: &mut Running) {
+        running.log_trouble = self.trouble(Some((message, false)), running.log_trouble.take());
+        running.flush_wanted = true;
+    }
+
+    fn trouble(&self, now: Option<(String, bool)>, before: Option<Trouble>) -> Option<Trouble> {
         let (message, lasting) = now?;
         match before {
             Some(before) if before.message == message => Some(before),

@@ -9,7 +9,7 @@ const PREFIXES: &str = "SELECT _stream, count(*), max(_offset), sum(Id) FROM Fli
 
 fn expected(stream: u64, offsets: u64) -> String {
     let rows = (0..offsets).filter(|offset| !super::super::testing::is_error(*offset));
-    let last = rows.clone().last().unwrap();
+    let last = rows.clone().next_back().unwrap();
     let sum: i64 = rows.map(|offset| super::super::testing::id(stream, offset)).sum();
     format!("{stream}|{}|{last}|{sum}", rows_among(offsets))
 }
@@ -76,7 +76,7 @@ async fn a_self_join_sees_one_snapshot() {
     let rows = rows_among(30);
     assert_eq!(shop.answer(sql).await, vec![format!("{rows}|{rows}|{rows}")]);
     assert_eq!(shop.catalog.snapshots(), 1);
-    let sql = "SELECT (SELECT count(*) FROM Flights), (SELECT count(*) FROM Flights$errors), (SELECT max(_offset) FROM Flights)";
+    let sql = "SELECT (SELECT count(*) FROM Flights) a, (SELECT count(*) FROM Flights$errors) b, (SELECT max(_offset) FROM Flights) c";
     assert_eq!(shop.answer(sql).await, vec!["54|6|58".to_owned()]);
     assert_eq!(shop.catalog.snapshots(), 2);
 }

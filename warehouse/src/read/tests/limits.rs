@@ -38,14 +38,12 @@ async fn the_longest_chains_that_are_let_through_are_answered_on_a_small_stack()
     shop.publish(1, 50);
     shop.commit_all().await;
     for (operator, rows) in [("OR", 1), ("AND", 0)] {
-        let chain: Vec<String> = (0..1_000).map(|at| format!("id = {}", 1_000_000 + at * 60)).collect();
-        let chain = chain.join(&format!(" {operator} "));
-        assert_eq!(shop.answer(&format!("SELECT id FROM flights WHERE {chain}")).await.len(), rows, "{operator}");
-        let chain: Vec<String> = (0..1_000).map(|at| format!("fare <> {at}.25 {operator} origin <> 'a{at}'")).collect();
-        shop.answer(&format!("SELECT id FROM flights WHERE {}", chain[..500].join(&format!(" {operator} ")))).await;
+        let chain: Vec<String> = (0..1_090).map(|at| format!("id = {}", 1_000_000 + at * 60)).collect();
+        let sql = format!("SELECT id FROM flights WHERE {}", chain.join(&format!(" {operator} ")));
+        assert_eq!(shop.answer(&sql).await.len(), rows, "{operator}");
     }
-    let sum = vec!["fare"; 1_000].join(" + ");
-    assert_eq!(shop.answer(&format!("SELECT {sum} FROM flights WHERE id = 1000002")).await, ["1000.0"]);
+    let sum = vec!["fare"; 1_090].join(" + ");
+    assert_eq!(shop.answer(&format!("SELECT {sum} FROM flights WHERE id = 1000002")).await, ["1090.0"]);
     let union = vec!["SELECT 1"; 250].join(" UNION ALL ");
     assert_eq!(shop.answer(&union).await.len(), 250);
 }
@@ -66,7 +64,7 @@ async fn a_query_beyond_the_memory_limit_is_an_error_that_says_so() {
 async fn a_query_beyond_the_memory_limit_spills_where_it_may() {
     let directory = std::env::temp_dir().join(format!("millrace-read-spill-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let limits = QueryLimits { memory_bytes: 4 << 20, spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
+    let limits = QueryLimits { memory_bytes: 8 << 20, spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
     let shop = Shop::open_with(ReadSettings { limits, partitions: 2, ..ReadSettings::default() }).await;
     shop.publish(1, 200_000);
     let sql = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY fare DESC, id, origin) AS r FROM flights) s";

@@ -193,7 +193,8 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn object() -> impl Strategy<Value = String> {
-    let key = prop::sample::select(vec!["small", "big", "double", "text", "json", "Small", "TEXT", "other", "Other", ""]);
+    let key =
+        prop::sample::select(vec!["small", "big", "double", "text", "json", "Small", "TEXT", "other", "Other", ""]);
     prop::collection::vec((key, value()), 0..9).prop_map(|pairs| {
         let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
         format!(" {{{}}} ", pairs.join(","))

@@ -15,8 +15,6 @@ pub(super) enum NumberFault {
 
 /// The most digits of any decimal.
 pub(super) const DIGITS_MAX: u8 = 38;
-/// Below this, every whole number is a `f64` of its own, so that a `f64` says exactly which number was written.
-pub(super) const EXACT_FLOATS: f64 = 9_007_199_254_740_992.0;
 /// Exponents beyond this make any number too large or too small; more digits of them are not added up.
 const EXPONENT_MAX: i64 = 1_000_000_000;
 
@@ -69,6 +67,28 @@ fn exponent(text: &[u8]) -> Option<i64> {
     }
     let value = exponent.iter().fold(0, |sum: i64, digit| (sum * 10 + i64::from(digit - b'0')).min(EXPONENT_MAX));
     Some(if negative { -value } else { value })
+}
+
+/// A whole number as most are written: at most 18 digits, and nothing but zeros after a point. `None` says nothing.
+pub(super) fn short(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let (negative, mut rest) = match bytes.split_first()? {
+        (b'-', rest) => (true, rest),
+        _ => (false, bytes),
+    };
+    let mut value = 0_i64;
+    let mut count = 0;
+    while let Some((digit @ b'0'..=b'9', after)) = rest.split_first() {
+        value = value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
+        count += 1;
+        rest = after;
+    }
+    let is_whole = match rest.split_first() {
+        None => true,
+        Some((b'.', zeros)) => zeros.iter().all(|digit| *digit == b'0'),
+        Some(_) => false,
+    };
+    ((1..=18).contains(&count) && is_whole).then_some(if negative { -value } else { value })
 }
 
 /// The number of `text` times 10^`scale`, exactly, if that is a whole number of at most `digits_max` digits.
@@ -146,6 +166,16 @@ mod tests {
         assert_eq!(scaled("9007199254740993.0", 0, 38), Ok(9_007_199_254_740_993));
         assert_eq!(scaled(&"9".repeat(38), 0, 38), Ok(10_i128.pow(38) - 1));
         assert_eq!(scaled(&format!("{}.{}", "0".repeat(500), "0".repeat(500) + "e7"), 2, 4), Ok(0));
+    }
+
+    #[test]
+    fn the_short_way_agrees_with_the_exact_one() {
+        for text in ["0", "-0", "517", "517.0", "-517.000", "999999999999999999", "-999999999999999999.0"] {
+            assert_eq!(short(text).map(i128::from), scaled(text, 0, DIGITS_MAX).ok(), "{text}");
+        }
+        for text in ["", "-", "1.5", "1e3", "1000000000000000000", "x", "1.0e0", "1.000000000000000000000000001"] {
+            assert_eq!(short(text), None, "{text}");
+        }
     }
 
     #[test]

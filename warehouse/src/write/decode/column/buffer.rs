@@ -8,7 +8,7 @@ use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 
 use super::super::reason::{BadValue, ErrorReason};
-use super::sink::{Refusal, Written};
+use super::sink::Written;
 
 /// Values of one fixed width.
 pub(super) struct Values<T: ArrowPrimitiveType> {
@@ -123,7 +123,7 @@ impl Texts {
     pub(super) fn push(&mut self, text: &str) -> Written {
         let Ok(end) = i32::try_from(self.bytes.len() + text.len()) else {
             let message = format!("a text of {} bytes does not fit into the 2 GiB of one batch", text.len());
-            return Err(Refusal::from(BadValue { reason: ErrorReason::TooLong, message }));
+            return Err(Box::new(BadValue { reason: ErrorReason::TooLong, message }));
         };
         self.bytes.extend_from_slice(text.as_bytes());
         self.offsets.push(end);

@@ -12,10 +12,12 @@ mod sink;
 mod text;
 mod time;
 
+use super::json::Json;
 use crate::schema::{arrow_type, integer_bounds, mysql_type};
 use buffer::{Bits, Texts, Values};
 use number::{BooleanColumn, DecimalColumn, DoubleColumn, FloatColumn, IntegerColumn};
-pub(super) use sink::{Refusal, Sink, Written, is_json, write_text};
+use sink::{Sink, write};
+pub(super) use sink::{Written, characters, is_json};
 use text::{AnyTextColumn, JsonColumn, TextColumn};
 pub(super) use text::{too_long, within};
 use time::{DateColumn, MicrosColumn};
@@ -76,7 +78,6 @@ macro_rules! with_column {
         }
     };
 }
-pub(super) use with_column;
 
 impl Column {
     /// An empty column of that kind.
@@ -132,9 +133,9 @@ impl Column {
         with_column!(self, sink => sink.truncate(len));
     }
 
-    /// Adds the value that is written as `json`.
-    pub(super) fn write_text(&mut self, json: &str) -> Written {
-        with_column!(self, sink => write_text(sink, json))
+    /// Adds a value.
+    pub(super) fn write(&mut self, value: Json<'_>) -> Written {
+        with_column!(self, sink => write(sink, value))
     }
 
     /// Its values; it is empty afterwards.

@@ -3,10 +3,10 @@
 use arrow::array::{ArrayRef, ArrowPrimitiveType};
 use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type};
 
-use super::super::number::{DIGITS_MAX, EXACT_FLOATS, NumberFault, scaled};
+use super::super::number::{DIGITS_MAX, NumberFault, scaled, short};
 use super::super::reason::{BadValue, quoted, shown};
 use super::buffer::{Bits, Values};
-use super::sink::{Refusal, Sink, Written};
+use super::sink::{Sink, Written};
 
 /// What every column says of its buffer.
 macro_rules! buffer {
@@ -31,7 +31,7 @@ macro_rules! buffer {
 pub(super) use buffer;
 
 /// A number's fault, as its column says it.
-fn fault(fault: NumberFault, found: &str, kind: &str) -> Refusal {
+fn fault(fault: NumberFault, found: &str, kind: &str) -> Box<BadValue> {
     match fault {
         NumberFault::NotANumber => BadValue::wrong_type(quoted(found), kind),
         NumberFault::Fraction => BadValue::fraction(shown(found), kind),
@@ -57,22 +57,7 @@ impl Sink for BooleanColumn {
         Ok(())
     }
 
-    fn unsigned(&mut self, value: u64) -> Written {
-        match value {
-            0 | 1 => self.boolean(value == 1),
-            _ => Err(BadValue::out_of_range(value, self.name()).into()),
-        }
-    }
-
-    fn signed(&mut self, value: i64) -> Written {
-        Err(BadValue::out_of_range(value, self.name()).into())
-    }
-
-    fn float(&mut self, _: f64) -> Written {
-        Err(Refusal::NeedsText)
-    }
-
-    fn number_text(&mut self, text: &str) -> Written {
+    fn number(&mut self, text: &str) -> Written {
         match scaled(text, 0, DIGITS_MAX) {
             Ok(value @ (0 | 1)) => self.boolean(value == 1),
             Ok(_) => Err(BadValue::out_of_range(shown(text), self.name()).into()),
@@ -88,21 +73,6 @@ pub(in super::super) struct IntegerColumn<T: ArrowPrimitiveType> {
     pub(super) name: String,
 }
 
-impl<T: ArrowPrimitiveType> IntegerColumn<T>
-where
-    T::Native: TryFrom<i128>,
-{
-    fn whole(&mut self, value: i128) -> Written {
-        if let Ok(native) = T::Native::try_from(value)
-            && (self.bounds.0..=self.bounds.1).contains(&value)
-        {
-            self.values.push(native);
-            return Ok(());
-        }
-        Err(BadValue::out_of_range(value, &self.name).into())
-    }
-}
-
 impl<T: ArrowPrimitiveType> Sink for IntegerColumn<T>
 where
     T::Native: TryFrom<i128>,
@@ -113,26 +83,18 @@ where
         &self.name
     }
 
-    fn signed(&mut self, value: i64) -> Written {
-        self.whole(i128::from(value))
-    }
-
-    fn unsigned(&mut self, value: u64) -> Written {
-        self.whole(i128::from(value))
-    }
-
-    fn float(&mut self, value: f64) -> Written {
-        if value.abs() < EXACT_FLOATS && value.fract() == 0.0 {
-            return self.whole(value as i128);
+    fn number(&mut self, text: &str) -> Written {
+        let value = match short(text) {
+            Some(value) => i128::from(value),
+            None => scaled(text, 0, DIGITS_MAX).map_err(|why| fault(why, text, &self.name))?,
+        };
+        if let Ok(native) = T::Native::try_from(value)
+            && (self.bounds.0..=self.bounds.1).contains(&value)
+        {
+            self.values.push(native);
+            return Ok(());
         }
-        Err(Refusal::NeedsText)
-    }
-
-    fn number_text(&mut self, text: &str) -> Written {
-        match scaled(text, 0, DIGITS_MAX) {
-            Ok(value) => self.whole(value),
-            Err(why) => Err(fault(why, text, &self.name)),
-        }
+        Err(BadValue::out_of_range(shown(text), &self.name).into())
     }
 }
 
@@ -148,41 +110,30 @@ impl Sink for DoubleColumn {
         "double"
     }
 
-    fn signed(&mut self, value: i64) -> Written {
-        self.float(value as f64)
-    }
-
-    fn unsigned(&mut self, value: u64) -> Written {
-        self.float(value as f64)
-    }
-
-    fn float(&mut self, value: f64) -> Written {
-        self.values.push(value);
-        Ok(())
-    }
-
-    fn number_text(&mut self, text: &str) -> Written {
+    fn number(&mut self, text: &str) -> Written {
         match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => self.float(value),
+            Ok(value) if value.is_finite() => {
+                self.values.push(value);
+                Ok(())
+            }
             _ => Err(BadValue::out_of_range(shown(text), self.name()).into()),
         }
     }
 }
 
-/// FLOAT: the nearest 32-bit value; read from the text, because the nearest of the nearest can be another.
+/// FLOAT: the nearest 32-bit value; not the nearest to the nearest 64-bit one, which can be another.
 pub(in super::super) struct FloatColumn {
     pub(super) values: Values<Float32Type>,
 }
 
 impl Sink for FloatColumn {
-    const READS_TEXT: bool = true;
     buffer!(values);
 
     fn name(&self) -> &str {
         "float"
     }
 
-    fn number_text(&mut self, text: &str) -> Written {
+    fn number(&mut self, text: &str) -> Written {
         match text.parse::<f32>() {
             Ok(value) if value.is_finite() => {
                 self.values.push(value);
@@ -202,24 +153,18 @@ pub(in super::super) struct DecimalColumn {
 }
 
 impl Sink for DecimalColumn {
-    const READS_TEXT: bool = true;
     buffer!(values);
 
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn number_text(&mut self, text: &str) -> Written {
-        match scaled(text, self.scale, self.precision) {
-            Ok(value) => {
-                self.values.push(value);
-                Ok(())
-            }
-            Err(why) => Err(fault(why, text, &self.name)),
-        }
+    fn number(&mut self, text: &str) -> Written {
+        self.values.push(scaled(text, self.scale, self.precision).map_err(|why| fault(why, text, &self.name))?);
+        Ok(())
     }
 
     fn text(&mut self, text: &str) -> Written {
-        self.number_text(text)
+        self.number(text)
     }
 }

@@ -1,34 +1,21 @@
 //! The seam between JSON and a column: which JSON values there are, and what a column says to each.
 
+use arrow::array::ArrayRef;
 use serde_json::value::RawValue;
 
+use super::super::json::{Json, Kind};
 use super::super::reason::{BadValue, ErrorReason, quoted, shown};
-use arrow::array::ArrayRef;
-
-/// Why a value was not written.
-pub(in super::super) enum Refusal {
-    /// The column does not take it.
-    Bad(Box<BadValue>),
-    /// Whether the column takes it can only be told from its text: the record is read again, value by value as text.
-    NeedsText,
-}
-
-impl From<BadValue> for Refusal {
-    fn from(bad: BadValue) -> Self {
-        Self::Bad(Box::new(bad))
-    }
-}
 
 /// Whether a value was written. If not, nothing was.
-pub(in super::super) type Written = Result<(), Refusal>;
+pub(in super::super) type Written = Result<(), Box<BadValue>>;
 
 /// How deeply a JSON value may be nested: as deep as JSON readers go that use their stack.
 const DEPTH_MAX: usize = 128;
 
 /// A column, as one JSON value after the other is written to it. What it does not say, it does not take.
 pub(in super::super) trait Sink {
-    /// Whether it wants numbers and JSON as text, because they would be changed on the way.
-    const READS_TEXT: bool = false;
+    /// Whether each value but `null` is kept as the JSON text received.
+    const KEEPS_JSON: bool = false;
 
     /// Its SQL type, for messages.
     fn name(&self) -> &str;
@@ -49,67 +36,50 @@ pub(in super::super) trait Sink {
         Err(BadValue::wrong_type(value, self.name()).into())
     }
 
-    /// A negative number without a point.
-    fn signed(&mut self, value: i64) -> Written {
-        Err(BadValue::wrong_type(value, self.name()).into())
-    }
-
-    /// Another number without a point.
-    fn unsigned(&mut self, value: u64) -> Written {
-        Err(BadValue::wrong_type(value, self.name()).into())
-    }
-
-    /// A number with a point or an exponent, or beyond 64 bits.
-    fn float(&mut self, value: f64) -> Written {
-        Err(BadValue::wrong_type(value, self.name()).into())
-    }
-
     /// A number, by its text.
-    fn number_text(&mut self, text: &str) -> Written {
+    fn number(&mut self, text: &str) -> Written {
         Err(BadValue::wrong_type(shown(text), self.name()).into())
     }
 
-    /// A string.
+    /// A string, by its characters.
     fn text(&mut self, text: &str) -> Written {
         Err(BadValue::wrong_type(quoted(text), self.name()).into())
     }
 
-    /// A string, by its JSON text.
-    fn text_json(&mut self, json: &str) -> Written {
-        self.text(&string(json)?)
-    }
-
-    /// An object or an array, by its text.
-    fn nested(&mut self, json: &str) -> Written {
+    /// An object or an array, or whatever is kept as JSON, by its text.
+    fn json(&mut self, json: &str) -> Written {
         let found = if json.starts_with('[') { "an array" } else { "an object" };
         Err(BadValue::wrong_type(found, self.name()).into())
     }
 }
 
-/// Writes the value that is written as `json`: one whole JSON value, without space around it.
-pub(in super::super) fn write_text<S: Sink>(sink: &mut S, json: &str) -> Written {
-    match json.as_bytes().first() {
-        Some(b'n') => {
+/// Writes one value.
+pub(super) fn write<S: Sink>(sink: &mut S, value: Json<'_>) -> Written {
+    match value.kind {
+        Kind::Null => {
             sink.null();
             Ok(())
         }
-        Some(b't') => sink.boolean(true),
-        Some(b'f') => sink.boolean(false),
-        Some(b'"') => sink.text_json(json),
-        Some(b'{' | b'[') => sink.nested(json),
-        _ => sink.number_text(json),
+        _ if S::KEEPS_JSON => sink.json(value.text),
+        Kind::True => sink.boolean(true),
+        Kind::False => sink.boolean(false),
+        Kind::Number => sink.number(value.text),
+        Kind::Plain => sink.text(&value.text[1..value.text.len() - 1]),
+        Kind::Escaped => sink.text(&characters(value.text)?),
+        Kind::Nested => sink.json(value.text),
     }
 }
 
-/// The characters of a JSON string. A value that is kept as text was not looked into: its escapes can be wrong.
-fn string(json: &str) -> Result<String, Refusal> {
-    serde_json::from_str(json).map_err(|error| {
-        BadValue { reason: ErrorReason::MalformedJson, message: format!("{} is not JSON: {error}", shown(json)) }.into()
+/// The characters of a JSON string with escapes. Half a surrogate pair is JSON, but no character.
+pub(in super::super) fn characters(json: &str) -> Result<String, BadValue> {
+    serde_json::from_str(json).map_err(|error| BadValue {
+        reason: ErrorReason::MalformedJson,
+        message: format!("{} is not text: {error}", shown(json)),
     })
 }
 
 /// Checks that nested JSON can be read again later without exhausting a stack.
-pub(super) fn check_depth(json: &str) -> Result<(), Refusal> {
+pub(super) fn check_depth(json: &str) -> Written {
     // Opening brackets bound the depth, whether or not they are inside strings; counting them is nearly free.
     let opened = json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
     if opened <= DEPTH_MAX || depth(json) <= DEPTH_MAX {

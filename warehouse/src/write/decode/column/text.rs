@@ -49,26 +49,14 @@ pub(in super::super) struct JsonColumn {
 }
 
 impl Sink for JsonColumn {
-    const READS_TEXT: bool = true;
+    const KEEPS_JSON: bool = true;
     buffer!(texts);
 
     fn name(&self) -> &str {
         "json"
     }
 
-    fn boolean(&mut self, value: bool) -> Written {
-        self.texts.push(if value { "true" } else { "false" })
-    }
-
-    fn number_text(&mut self, text: &str) -> Written {
-        self.texts.push(text)
-    }
-
-    fn text_json(&mut self, json: &str) -> Written {
-        self.texts.push(json)
-    }
-
-    fn nested(&mut self, json: &str) -> Written {
+    fn json(&mut self, json: &str) -> Written {
         check_depth(json)?;
         self.texts.push(json)
     }
@@ -80,7 +68,6 @@ pub(in super::super) struct AnyTextColumn {
 }
 
 impl Sink for AnyTextColumn {
-    const READS_TEXT: bool = true;
     buffer!(texts);
 
     fn name(&self) -> &str {
@@ -91,7 +78,7 @@ impl Sink for AnyTextColumn {
         self.texts.push(if value { "true" } else { "false" })
     }
 
-    fn number_text(&mut self, text: &str) -> Written {
+    fn number(&mut self, text: &str) -> Written {
         self.texts.push(text)
     }
 
@@ -99,7 +86,7 @@ impl Sink for AnyTextColumn {
         self.texts.push(text)
     }
 
-    fn nested(&mut self, json: &str) -> Written {
+    fn json(&mut self, json: &str) -> Written {
         check_depth(json)?;
         self.texts.push(json)
     }

@@ -1,5 +1,5 @@
-//! From an object's keys to fields. Producers write keys in a steady order, so the key that followed the last one before
-//! is compared first; only where that fails is a map asked.
+//! From an object's keys to fields. Producers write keys in a steady order, so the bytes of the key that followed the last
+//! one before are compared first; only where that fails is a key taken apart and a map asked.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ pub(super) struct Target {
 /// A key that was seen or is expected.
 #[derive(Debug)]
 struct Key {
-    name: Box<str>,
+    /// `"name":`, as producers mostly write it; empty if the name has to be escaped.
+    text: Box<[u8]>,
     targets: Box<[Target]>,
     /// The key that followed it last.
     next: usize,
@@ -53,20 +54,18 @@ impl KeyIndex {
         }
     }
 
-    /// The key named `name` that comes after `previous`, or opens the object.
-    pub(super) fn find(&mut self, previous: Option<KeyId>, name: &str) -> KeyId {
+    /// The key that is expected after `previous`, or to open the object, and how it is written with its colon.
+    pub(super) fn expected(&self, previous: Option<KeyId>) -> Option<(KeyId, &[u8])> {
         let guess = match previous {
             None => self.first,
             Some(KeyId(previous)) => self.keys[previous].next,
         };
-        if self.keys.get(guess).is_some_and(|key| *key.name == *name) {
-            return KeyId(guess);
-        }
-        self.look_up(previous, name)
+        let key = self.keys.get(guess)?;
+        (!key.text.is_empty()).then_some((KeyId(guess), &*key.text))
     }
 
-    #[cold]
-    fn look_up(&mut self, previous: Option<KeyId>, name: &str) -> KeyId {
+    /// The key named `name`, which comes after `previous`, or opens the object, and is expected there from now on.
+    pub(super) fn find(&mut self, previous: Option<KeyId>, name: &str) -> KeyId {
         let found = match self.by_name.get(name) {
             Some(found) => *found,
             None => self.learn(name),
@@ -92,15 +91,18 @@ impl KeyIndex {
         let index = self.keys.len();
         self.learned_bytes += name.len();
         self.by_name.insert(Box::from(name), index);
-        self.keys.push(Key { name: Box::from(name), targets: self.targets_of(name), next: index + 1 });
+        // A name with a quote in it would make a key of what is none.
+        let is_plain = !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        let text = if is_plain { format!("\"{name}\":").into_bytes() } else { Vec::new() };
+        self.keys.push(Key { text: text.into_boxed_slice(), targets: self.targets_of(name), next: index + 1 });
         index
     }
 
     fn targets_of(&self, name: &str) -> Box<[Target]> {
-        let target = |(field, known): (usize, &Box<str>)| {
-            known.eq_ignore_ascii_case(name).then(|| Target { field, exact: **known == *name })
+        let target = |(field, known): (usize, &str)| {
+            known.eq_ignore_ascii_case(name).then(|| Target { field, exact: *known == *name })
         };
-        self.fields.iter().enumerate().filter_map(target).collect()
+        self.fields.iter().map(AsRef::as_ref).enumerate().filter_map(target).collect()
     }
 
     /// The fields that a key belongs to; none for an unknown key.
@@ -118,7 +120,9 @@ mod tests {
         let mut found = Vec::new();
         for name in names {
             let key = index.find(previous, name);
-            assert_eq!(*index.keys[key.0].name, **name);
+            assert_eq!(index.by_name[*name], key.0);
+            let expected = index.expected(previous).expect("plain names are expected again");
+            assert_eq!(expected, (key, format!("\"{name}\":").as_bytes()));
             found.push(index.targets(key).to_vec());
             previous = Some(key);
         }
@@ -136,6 +140,13 @@ mod tests {
             assert_eq!(walk(&mut index, &["b"]), [vec![target(1, false)]]);
             assert!(walk(&mut index, &[]).is_empty());
         }
+    }
+
+    #[test]
+    fn a_name_that_needs_escapes_is_never_expected() {
+        let mut index = KeyIndex::new(["a\"b"].into_iter());
+        let key = index.find(None, "a\"b");
+        assert_eq!((index.targets(key).len(), index.expected(None)), (1, None));
     }
 
     #[test]

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use serde::de::Deserializer as _;
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 mod keys;
 mod record;
+mod scan;
 
 use super::column::Column;
 use super::reason::{BadRecord, ErrorReason};
 use super::{DecodeField, Decoded, Decoder, Flaw};
 use crate::write::source::{RawRecord, Records};
 use keys::KeyIndex;
-use record::{RecordScan, Shape};
+use record::{RecordScan, Stop};
+pub(super) use scan::{Json, Kind};
 
 /// Decodes one JSON object a record.
 pub(super) struct JsonDecoder {
@@ -73,101 +75,73 @@ impl JsonDecoder {
         })
     }
 
-    /// Adds the row of `text`, or nothing.
-    fn row(&mut self, text: &str, row: usize, decoded: &mut Batch) -> Result<(), Fault> {
-        let flaws_before = decoded.flaws.len();
-        match self.read(text, row, decoded, false) {
-            Ok(shape) => return self.settle(shape, row, flaws_before, decoded),
-            // What is wrong with a value that has to be read as text is told by the second reading.
-            Err(error) if error.classify() == Category::Data || is_number_range(&error) => {}
-            Err(error) => return Err(self.undo(&error, text, row, flaws_before, decoded)),
-        }
-        self.forget(row, flaws_before, decoded);
-        match self.read(text, row, decoded, true) {
-            Ok(shape) => self.settle(shape, row, flaws_before, decoded),
-            Err(error) => Err(self.undo(&error, text, row, flaws_before, decoded)),
-        }
-    }
-
-    /// Reads one record. On an error, columns are left with values of the row.
-    fn read(&mut self, text: &str, row: usize, decoded: &mut Batch, by_text: bool) -> serde_json::Result<Shape> {
+    /// Adds the row of `text`, or nothing: what the object does not hold is NULL.
+    fn row(&mut self, text: &str, row: usize, found: &mut Found) -> Result<(), Fault> {
         self.reading += 1;
-        let mut json = serde_json::Deserializer::from_str(text);
-        let shape = json.deserialize_any(RecordScan {
+        let flaws_before = found.flaws.len();
+        let mut scan = RecordScan {
             fields: &self.fields,
             keys: &mut self.keys,
             columns: &mut self.columns,
             exact: &mut self.exact,
             reading: self.reading,
             row,
-            flaws: &mut decoded.flaws,
-            by_text,
-        })?;
-        json.end()?;
-        Ok(shape)
-    }
-
-    /// Makes a row of an object that was read to its end: what it did not hold is NULL.
-    fn settle(&mut self, shape: Shape, row: usize, flaws: usize, decoded: &mut Batch) -> Result<(), Fault> {
-        match shape {
-            Shape::Object { unknown_fields } => {
-                for column in self.columns.iter_mut().filter(|column| column.len() == row) {
-                    column.push_null();
-                }
-                decoded.unknown_fields += unknown_fields;
-                Ok(())
-            }
-            Shape::Other(found) => {
-                self.forget(row, flaws, decoded);
-                Err(not_an_object(found))
-            }
-        }
-    }
-
-    fn undo(&mut self, error: &serde_json::Error, text: &str, row: usize, flaws: usize, decoded: &mut Batch) -> Fault {
-        self.forget(row, flaws, decoded);
-        if text.trim_ascii().is_empty() {
-            return Fault { reason: ErrorReason::TruncatedJson, message: "the payload is empty".to_owned() };
-        }
-        if is_number_range(error) {
-            // Inside of an object, numbers were read as text this time: this one is all there is.
-            return not_an_object("a number");
-        }
-        let (reason, what) = match error.classify() {
-            Category::Eof => (ErrorReason::TruncatedJson, "ends before its JSON does"),
-            _ => (ErrorReason::MalformedJson, "is not JSON"),
+            flaws: &mut found.flaws,
+            unknown_fields: 0,
         };
-        Fault { reason, message: format!("the payload {what}: {error}") }
-    }
-
-    fn forget(&mut self, row: usize, flaws: usize, decoded: &mut Batch) {
-        for column in &mut self.columns {
-            column.truncate(row);
+        if let Err(stop) = scan.read(text) {
+            for column in &mut self.columns {
+                column.truncate(row);
+            }
+            found.flaws.truncate(flaws_before);
+            return Err(match stop {
+                Stop::NotAnObject => diagnosis(text),
+                Stop::BadKey(bad) => Fault { reason: bad.reason, message: bad.message },
+            });
         }
-        decoded.flaws.truncate(flaws);
+        found.unknown_fields += scan.unknown_fields;
+        for column in self.columns.iter_mut().filter(|column| column.len() == row) {
+            column.push_null();
+        }
+        Ok(())
     }
 }
 
-fn not_an_object(found: &str) -> Fault {
-    let message = format!("the payload is {found}, and a row is made of an object");
-    Fault { reason: ErrorReason::NotAnObject, message }
+/// Why `text` is not a JSON object, in serde_json's words and places.
+#[cold]
+fn diagnosis(text: &str) -> Fault {
+    let fault = |reason, message: String| Fault { reason, message };
+    let text = text.trim_ascii_start();
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(_) if text.is_empty() => fault(ErrorReason::TruncatedJson, "the payload is empty".to_owned()),
+        Err(error) if error.classify() == Category::Eof => {
+            fault(ErrorReason::TruncatedJson, format!("the payload ends before its JSON does: {error}"))
+        }
+        Err(error) => fault(ErrorReason::MalformedJson, format!("the payload is not JSON: {error}")),
+        Ok(_) => {
+            let found = match text.as_bytes().first() {
+                Some(b'[') => "an array",
+                Some(b'"') => "a string",
+                Some(b't' | b'f') => "a boolean",
+                Some(b'n') => "null",
+                _ => "a number",
+            };
+            debug_assert!(!text.starts_with('{'), "serde_json reads an object here: {text}");
+            fault(ErrorReason::NotAnObject, format!("the payload is {found}, and a row is made of an object"))
+        }
+    }
 }
 
 /// What one call collects beside the columns.
 #[derive(Default)]
-struct Batch {
+struct Found {
     flaws: Vec<Flaw>,
     unknown_fields: u64,
 }
 
-/// Whether a number was too large for a 64-bit float, which need not be wrong.
-fn is_number_range(error: &serde_json::Error) -> bool {
-    error.classify() == Category::Syntax && error.to_string().starts_with("number out of range")
-}
-
 impl Decoder for JsonDecoder {
     fn decode(&mut self, records: &Records) -> Decoded {
-        let mut batch = Batch::default();
+        let mut found = Found::default();
         let mut row_records = Vec::with_capacity(records.len());
         let mut errors = Vec::new();
         for column in &mut self.columns {
@@ -175,7 +149,7 @@ impl Decoder for JsonDecoder {
         }
         for (index, record) in records.iter().enumerate() {
             let index = u32::try_from(index).expect("a fetch is bounded by bytes, far below 2^32 records");
-            let outcome = self.text(&record).and_then(|text| self.row(text, row_records.len(), &mut batch));
+            let outcome = self.text(&record).and_then(|text| self.row(text, row_records.len(), &mut found));
             match outcome {
                 Ok(()) => row_records.push(index),
                 Err(fault) => errors.push(BadRecord { record: index, reason: fault.reason, message: fault.message }),
@@ -185,6 +159,6 @@ impl Decoder for JsonDecoder {
         let options = RecordBatchOptions::new().with_row_count(Some(row_records.len()));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .expect("each column has one value a row, of its field's type");
-        Decoded { rows, row_records, errors, flaws: batch.flaws, unknown_fields: batch.unknown_fields }
+        Decoded { rows, row_records, errors, flaws: found.flaws, unknown_fields: found.unknown_fields }
     }
 }

@@ -30,6 +30,7 @@ fn integers_are_whole_numbers_within_the_bounds_of_their_sql_type() {
             ("1e999", RANGE),
             ("1.5", WRONG),
             ("1e-999", WRONG),
+            ("1.000000000000000000000000000001", WRONG),
             ("\"517\"", WRONG),
             ("true", WRONG),
             ("[1]", WRONG),

@@ -147,8 +147,10 @@ fn shared_config(kafka: &KafkaSource) -> Result<ClientConfig, SourceError> {
 /// Book-keeping of librdkafka for one queued message, roughly.
 pub(super) const MESSAGE_OVERHEAD: u64 = 512;
 
-/// How a source's bytes are divided (I8): a quarter queued in librdkafka and as much again taken out of it at once, an
-/// eighth in answers under way, a quarter in batches for the task; the rest is for its book-keeping of each message.
+/// How a source's bytes are divided (I8). librdkafka fetches while it holds less than an eighth in payloads or a quarter in
+/// book-keeping, and then gets one more answer of each broker: of a sixteenth, if the broker keeps to `fetch.max.bytes`;
+/// librdkafka's mock keeps to the partition's share only. A quarter may wait in batches. The rest is left for compressed
+/// answers, which grow when they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueSizes {
     queued_kbytes: u64,
@@ -165,10 +167,10 @@ impl QueueSizes {
         let queue_bytes = queue_bytes.clamp(1 << 20, 1 << 30);
         let fetch_bytes = (queue_bytes / 16).min(16 << 20);
         Self {
-            queued_kbytes: queue_bytes / 4 / 1024,
+            queued_kbytes: queue_bytes / 8 / 1024,
             queued_messages: (queue_bytes / 4 / MESSAGE_OVERHEAD).clamp(100, 100_000),
             fetch_bytes,
-            partition_fetch_bytes: (fetch_bytes / 2).min(1 << 20),
+            partition_fetch_bytes: (fetch_bytes / 4).min(1 << 20),
             batch_bytes: queue_bytes / 4,
         }
     }
