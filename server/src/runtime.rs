@@ -184,8 +184,6 @@ impl PipelineControl for LocalRuntime {
 
     async fn resume(&self, pipeline: PipelineId, how: Resume) -> Result<(), String> {
         let told = |error: catalog::CatalogError| error.to_string();
-        // A task that still stops reports the trouble that paused it, which would open the same incident again.
-        self.manager.stopped(pipeline).await?;
         let record = self.catalog.pipeline_by_id(pipeline).await.map_err(told)?;
         // A task that is still ending would report the trouble that paused it once more.
         self.manager.stopped(pipeline).await?;

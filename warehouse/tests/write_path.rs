@@ -424,7 +424,7 @@ fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
     );
     let filler = "x".repeat(2_000);
     for partition in 0..4 {
-        for seq in 0..4_000 {
+        for seq in 0..1_000 {
             outside.produce_text(partition, &format!(r#"{{"seq": {seq}, "kind": "{filler}"}}"#));
         }
     }
@@ -434,7 +434,7 @@ fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
             (settings.batch_bytes, settings.source_queue_bytes) = (64 << 10, 256 << 10);
         };
         let worker = life.worker_with("w", &MemoryDisk::new(), budget.clone(), change).await;
-        life.objects.script(StoreOp::Put, [Fault::Slow(Duration::from_secs(2)); 200]);
+        life.objects.script(StoreOp::Put, [Fault::Slow(Duration::from_millis(500)); 200]);
         life.give(&worker, "w", 0, &[0, 1, 2, 3]).await;
         let (peak, stalled) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
         life.until("the commits", async || {
@@ -442,12 +442,12 @@ fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
             stalled.set(stalled.get() || life.task(&worker).is_some_and(|task| task.state == TaskState::Stalled));
             let mut all = true;
             for partition in 0..4 {
-                all &= life.committed(partition).await == 4_000;
+                all &= life.committed(partition).await == 1_000;
             }
             if !all
                 && life
                     .task(&worker)
-                    .is_some_and(|task| task.streams.iter().all(|stream| stream.visible == Offset(4_000)))
+                    .is_some_and(|task| task.streams.iter().all(|stream| stream.visible == Offset(1_000)))
             {
                 life.stop(&worker).await;
             }
@@ -457,7 +457,7 @@ fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
         assert!(stalled.get(), "the source was paused");
         assert!(peak.get() <= budget.limit() / 10 * 11, "{} of {}", peak.get(), budget.limit());
         for partition in 0..4 {
-            life.committed_rows(partition).await.assert_is_prefix(4_000);
+            life.committed_rows(partition).await.assert_is_prefix(1_000);
         }
     });
 }

@@ -1,6 +1,7 @@
 //! Pipelines: a source, a transform and a target table, running continuously.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub enum StartPosition {
 }
 
 /// A Kafka topic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KafkaSource {
     /// `bootstrap.servers`.
     pub brokers: String,
@@ -40,6 +41,19 @@ pub struct KafkaSource {
     /// Further librdkafka properties that were allowed by name, such as `security.protocol`.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaSource {
+    /// Names its properties without their values: a password may be among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSource")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .field("format", &self.format)
+            .field("start", &self.start)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// What happens with a record that cannot become a row.
@@ -129,4 +143,22 @@ pub struct Pipeline {
     pub fence: Fence,
     /// When it was made, in microseconds since 1970, for people.
     pub created: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let source = KafkaSource {
+            brokers: "b:9092".to_owned(),
+            topic: "t".to_owned(),
+            format: RecordFormat::Json,
+            start: StartPosition::Earliest,
+            properties: BTreeMap::from([("sasl.password".to_owned(), "hunter2".to_owned())]),
+        };
+        let shown = format!("{source:?}");
+        assert!(shown.contains("sasl.password") && !shown.contains("hunter2"), "{shown}");
+    }
 }

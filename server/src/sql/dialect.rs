@@ -53,6 +53,10 @@ impl Dialect for MillraceDialect {
         Some(right.map(|right| Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right) }))
     }
 
+    fn supports_bang_not_operator(&self) -> bool {
+        true
+    }
+
     fn parse_statement(&self, parser: &mut Parser) -> Option<Result<Statement, ParserError>> {
         MYSQL.parse_statement(parser)
     }

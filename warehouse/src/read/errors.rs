@@ -185,8 +185,11 @@ fn of_engine(error: &DataFusionError, place: Option<Place>) -> ReadError {
 }
 
 fn of_plan(message: String, place: Option<Place>) -> ReadError {
+    // What follows lists the engine's own types, one by one.
+    if let Some((function, _)) = message.split_once(" failed to match any signature") {
+        return ReadError::Function { message: format!("{function} does not take arguments of these types"), place };
+    }
     let of_function = [
-        "failed to match any signature",
         "Invalid function",
         "Failed to coerce arguments",
         "Function '",

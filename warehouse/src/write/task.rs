@@ -346,7 +346,8 @@ impl Task {
     /// Streams that were to be let go, and are committed up to their end, are let go. What no commit will release any more is
     /// released.
     fn finish_releases(&self, running: &mut Running) {
-        let busy = |stream: &Stream| stream.stay != Stay::Kept || stream.debris.is_some();
+        let ends = |stream: &Stream| stream.stay != Stay::Kept || stream.report.condition != StreamCondition::Owned;
+        let busy = |stream: &Stream| ends(stream) || stream.debris.is_some();
         if running.flushing.is_some() || !running.streams.values().any(busy) {
             return;
         }
@@ -357,7 +358,7 @@ impl Task {
             }
             let cursors = self.memtable.cursors_of(*id);
             if cursors.is_some_and(|cursors| cursors.committed != cursors.logged) {
-                *flush_wanted |= stream.stay != Stay::Kept;
+                *flush_wanted |= ends(stream);
                 continue;
             }
             if let Some(position) = stream.debris.take() {

@@ -162,9 +162,9 @@ impl VisitorMut for Spelling<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         match factor {
-            TableFactor::Table { name, alias, .. } => {
-                // A common table expression: the tables are `database.table` by now.
-                if let [ObjectNamePart::Identifier(ident)] = name.0.as_mut_slice() {
+            TableFactor::Table { name, alias, args, .. } => {
+                // A common table expression: the tables are `database.table` by now, and functions keep their name.
+                if let ([ObjectNamePart::Identifier(ident)], None) = (name.0.as_mut_slice(), args) {
                     lower(ident);
                 }
                 alias.iter_mut().for_each(|alias| self.spell_alias(alias));

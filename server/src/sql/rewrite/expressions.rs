@@ -78,7 +78,12 @@ fn call(mut function: Function) -> Expr {
 
 /// The operands of a plain call.
 fn operands(function: &Function) -> Option<Vec<Expr>> {
-    let FunctionArguments::List(list) = &function.args else { return None };
+    let list = match &function.args {
+        FunctionArguments::List(list) => list,
+        // `CURRENT_USER` needs no parentheses.
+        FunctionArguments::None => return Some(Vec::new()),
+        FunctionArguments::Subquery(_) => return None,
+    };
     if list.duplicate_treatment.is_some() || !list.clauses.is_empty() || function.over.is_some() {
         return None;
     }
