@@ -31,7 +31,7 @@ fn what_the_session_knows_becomes_a_literal() {
         "SELECT 'demo', '8.4.0-x', 'root@host', 7, 1"
     );
     assert_eq!(
-        rewritten("SELECT SCHEMA(), DATABASE(), CURRENT_USER"),
+        rewritten("SELECT SCHEMA(), DATABASE(), CURRENT_USER()"),
         "SELECT 'demo', 'demo' AS `'demo':2`, 'root@host'"
     );
     assert_eq!(
