@@ -38,13 +38,6 @@ fn what_the_session_knows_becomes_a_literal() {
         rewritten("SELECT @@session.sql_select_limit, @@GLOBAL.license"),
         "SELECT 9223372036854775807, 'Apache-2.0'"
     );
-    assert_eq!(
-        rewritten("SELECT NOW(), NOW(3), CURDATE()"),
-        "SELECT TIMESTAMP '2013-01-31 12:00:00', TIMESTAMP '2013-01-31 12:00:00.123', DATE \
-         '2013-01-31'"
-    );
-    let error = rewritten_under("SELECT @@nothing.such", &Variables::new("8")).unwrap_err();
-    assert_eq!(error.code, 1193);
 }
 
 #[test]
