@@ -37,6 +37,7 @@ use crate::query::Queries;
 use crate::runtime::LocalRuntime;
 use crate::settings::Settings;
 use crate::sql::{Components, Engine, SqlSettings};
+use crate::stop_signal::stop_signal;
 
 /// The address of the one worker of a process that has no wire.
 const LOCAL_WORKER: &str = "local";
@@ -194,6 +195,22 @@ impl Node {
                 data_dir.wal().display()
             )
         })
+    }
+
+    /// Returns when the process is asked to stop.
+    ///
+    /// # Errors
+    /// If the catalog's disk has failed: nothing can be committed or planned any more, so the process should end. What was
+    /// committed is safe, what was visible is in the write-ahead log, and the next start finds out the rest.
+    pub async fn until_stopped(&self) -> anyhow::Result<()> {
+        tokio::select! {
+            biased;
+            stopped = stop_signal() => stopped,
+            cause = self.store.closed() => Err(anyhow::anyhow!(
+                "the catalog had to close: {cause}. Nothing that was committed or visible is lost. See to the disk (is it \
+                 full?), then start again"
+            )),
+        }
     }
 
     /// Stops: no more clients, no more grants; what is visible is committed; then the catalog is closed.

@@ -31,3 +31,4 @@ pub mod runtime;
 pub mod settings;
 pub mod sql;
 pub mod standalone;
+mod stop_signal;

@@ -1,8 +1,5 @@
 //! `millrace standalone`: one process, its own catalog, any Kafka.
 
-use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::cli::StandaloneArgs;
 use crate::compose::Node;
 use crate::data_dir::DataDir;
@@ -21,21 +18,8 @@ pub async fn run(args: StandaloneArgs) -> anyhow::Result<()> {
     println!("  data   {}", args.data_dir.display());
     println!("  mysql  {}   millrace sql --port {}", node.mysql_address, node.mysql_address.port());
     println!("  http   {}   /healthz /readyz /metrics", node.http_address);
-    stop_signal().await?;
+    node.until_stopped().await?;
     println!("stopping: committing what is visible");
     node.stop().await;
     Ok(())
-}
-
-/// Returns when the process is asked to stop: Ctrl-C, or SIGTERM.
-///
-/// # Errors
-/// If the signals cannot be watched.
-pub async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot watch for Ctrl-C"),
-    }
 }

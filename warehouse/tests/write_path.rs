@@ -713,3 +713,52 @@ fn the_task_of_a_dropped_pipeline_ends_at_its_next_commit() {
         life.until("the task's end", async || life.task(&worker).is_none()).await;
     });
 }
+
+#[test]
+fn i8_memory_stays_within_its_limit_while_the_store_is_slow() {
+    let outside = Outside::new(
+        4,
+        Setup {
+            settings: catalog::PipelineSettings { flush_bytes: 1 << 20, ..Setup::unflushed().settings },
+            ..Setup::unflushed()
+        },
+    );
+    let filler = "x".repeat(2_000);
+    for partition in 0..4 {
+        for seq in 0..1_000 {
+            outside.produce_text(partition, &format!(r#"{{"seq": {seq}, "kind": "{filler}"}}"#));
+        }
+    }
+    outside.live(async |life| {
+        let budget = MemoryBudget::new(8 << 20);
+        let change = |settings: &mut millrace_warehouse::write::worker::WorkerSettings| {
+            (settings.batch_bytes, settings.source_queue_bytes) = (64 << 10, 256 << 10);
+        };
+        let worker = life.worker_with("w", &MemoryDisk::new(), budget.clone(), change).await;
+        life.objects.script(StoreOp::Put, [Fault::Slow(Duration::from_millis(500)); 200]);
+        life.give(&worker, "w", 0, &[0, 1, 2, 3]).await;
+        let (peak, stalled) = (std::cell::Cell::new(0), std::cell::Cell::new(false));
+        life.until("the commits", async || {
+            peak.set(peak.get().max(budget.used()));
+            stalled.set(stalled.get() || life.task(&worker).is_some_and(|task| task.state == TaskState::Stalled));
+            let mut all = true;
+            for partition in 0..4 {
+                all &= life.committed(partition).await == 1_000;
+            }
+            // A task that has only just been told holds no stream yet; stopping it then would end the test before it began.
+            let visible = life.task(&worker).is_some_and(|task| {
+                !task.streams.is_empty() && task.streams.iter().all(|stream| stream.visible == Offset(1_000))
+            });
+            if !all && visible {
+                life.stop(&worker).await;
+            }
+            all
+        })
+        .await;
+        assert!(stalled.get(), "the source was paused");
+        assert!(peak.get() <= budget.limit() / 10 * 11, "{} of {}", peak.get(), budget.limit());
+        for partition in 0..4 {
+            life.committed_rows(partition).await.assert_is_prefix(1_000);
+        }
+    });
+}

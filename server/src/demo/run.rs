@@ -19,7 +19,7 @@ use crate::compose::Node;
 use crate::data_dir::DataDir;
 use crate::manager::Manager;
 use crate::mysql::handler::{Answer, Login, SqlSession};
-use crate::standalone::stop_signal;
+use crate::stop_signal::stop_signal;
 
 /// The flights that departed New York's airports in 2013, a JSON object a line (see server/data/README.md).
 static FLIGHTS: &[u8] = include_bytes!("../../data/flights.ndjson.zst");
@@ -83,7 +83,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     );
     if !args.exit_when_done {
         next_steps(node.mysql_address.port());
-        stop_signal().await?;
+        node.until_stopped().await?;
     }
     node.stop().await;
     Ok(())

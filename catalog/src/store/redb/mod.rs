@@ -106,13 +106,23 @@ impl RedbStore {
         Ok(Self { shared, ended })
     }
 
+    /// Returns the cause once the store has closed, which it does by itself only when the disk has failed it. Whoever runs the
+    /// store then ends the process: what is on the disk is found out by opening the file again.
+    pub async fn closed(&self) -> String {
+        let mut ended = self.ended.clone();
+        // An error means that the committer is gone without a word, which ends the wait as well.
+        let _ended = ended.wait_for(|ended| *ended).await;
+        match self.shared.view() {
+            Err(StoreError::Closed { cause }) => cause,
+            Ok(_) | Err(_) => "its committing thread has ended".to_owned(),
+        }
+    }
+
     /// Closes the store: commits under way are finished and answered, later calls fail with `Closed`, watches wake. Returns
     /// once the file is free for another to open.
     pub async fn close(&self) {
         self.shared.close();
-        let mut ended = self.ended.clone();
-        // An error means that the committer is gone without a word, which ends the wait as well.
-        let _ended = ended.wait_for(|ended| *ended).await;
+        self.closed().await;
     }
 }
 

@@ -222,6 +222,7 @@ async fn a_full_disk_closes_the_store_with_its_cause_and_loses_nothing() {
     assert!(error.is_maybe_committed() || matches!(error, StoreError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("no room"), "{error}");
     assert!(matches!(put(&store, b"later", b"").await, Err(StoreError::Closed { .. })));
+    assert!(store.closed().await.contains("no room"), "whoever runs the store hears of it");
     store.close().await;
     disk.set_fault(Fault::None);
     let store = open_disk(&disk.after_crash(&SeededRandom::new(2))).await.unwrap();
