@@ -37,8 +37,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
 
 // As in the product's own binary: allocation is a part of what is measured.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+server::use_jemalloc!();
 
 /// Measures Millrace on this machine.
 #[derive(Debug, Parser)]

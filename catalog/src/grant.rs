@@ -2,6 +2,7 @@
 //! epoch too (PROTOCOL, "Epochs, leases, grants"). From then on no commit under an older epoch succeeds (I2).
 
 use futures::FutureExt;
+use vfs::planted;
 
 use crate::keys::{self, log::LogRecord, owner::OwnerRecord};
 use crate::store::KvTransaction;
@@ -80,7 +81,8 @@ impl Catalog {
         let (Some(pipeline_fence), Some(checkpoint)) = (fence, checkpoint) else {
             return Ok(Ended::As(GrantOutcome::Closed));
         };
-        let epoch = Epoch(previous.as_ref().map_or(0, |owner| owner.epoch.0) + 1);
+        let raised = u64::from(previous.is_none() || !planted::is("grant-keeps-the-epoch"));
+        let epoch = Epoch(previous.as_ref().map_or(0, |owner| owner.epoch.0) + raised);
         let owner = Owner { epoch, pipeline_fence, ..request.owner.clone() };
         let granted = LogRecord::Grant { stream, owner: owner.clone() };
         self.append_to_log(transaction, record.table, &[keys::log::ser_value(&granted)]);

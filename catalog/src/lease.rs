@@ -2,6 +2,7 @@
 //! lease is still as the asker saw it.
 
 use futures::FutureExt;
+use vfs::planted;
 
 use crate::keys::{self, Nonce, lease::LeaseRecord};
 use crate::store::{KvTransaction, Read};
@@ -54,11 +55,11 @@ async fn attempt(
 
 /// What becomes of the lease that is `found`. Pure.
 fn next(request: &LeaseRequest, found: Option<Lease>) -> LeaseOutcome {
-    if found != request.seen {
+    if found != request.seen && !planted::is("lease-taken-without-compare") {
         return LeaseOutcome::Changed(found);
     }
     let LeaseRequest { holder, duration_ms, .. } = request;
-    let (epoch, renewals) = match found {
+    let (epoch, renewals) = match &request.seen {
         Some(lease) if lease.holder == *holder => (lease.epoch, lease.renewals + 1),
         Some(lease) => (Epoch(lease.epoch.0 + 1), 0),
         None => (Epoch(1), 0),

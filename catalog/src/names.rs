@@ -67,13 +67,18 @@ fn check(kind: &str, name: &str) -> Result<(), CatalogError> {
 
 /// `what`, with the nearest of `names` where one is near.
 pub(crate) fn did_you_mean<'a>(what: String, name: &str, names: impl IntoIterator<Item = &'a str>) -> CatalogError {
+    CatalogError::not_found(match nearest(name, names) {
+        Some(candidate) => format!("{what}; did you mean `{candidate}`?"),
+        None => what,
+    })
+}
+
+/// The nearest of `names`, where one is near.
+pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = name.to_ascii_lowercase();
     let alike = |candidate: &str| strsim::normalized_damerau_levenshtein(&folded, &candidate.to_ascii_lowercase());
     let nearest = names.into_iter().map(|candidate| (alike(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
-    CatalogError::not_found(match nearest {
-        Some((likeness, candidate)) if likeness >= ALIKE => format!("{what}; did you mean `{candidate}`?"),
-        _ => what,
-    })
+    nearest.filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

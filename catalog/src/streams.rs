@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
+use vfs::planted;
 
 use crate::ddl::{self, next_id};
 use crate::keys::{self, checkpoint::CheckpointRecord, counter::Counter, log::LogRecord};
@@ -89,7 +90,9 @@ impl Catalog {
                 record.state = StreamState::Closed;
                 transaction.set(key, &keys::stream::ser_value(&record));
                 // Without an owner no epoch is the newest, and every commit is fenced (I2).
-                transaction.clear(&keys::owner::ser_key(stream));
+                if !planted::is("closed-stream-keeps-its-owner") {
+                    transaction.clear(&keys::owner::ser_key(stream));
+                }
                 let closed = LogRecord::StreamsClosed(vec![stream]);
                 self.append_to_log(transaction, record.table, &[keys::log::ser_value(&closed)]);
                 Ok(())

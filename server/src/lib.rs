@@ -18,6 +18,7 @@
 //!
 //! **Invariant:** a statement is routed by its syntax tree, and a secret has no way to be printed.
 
+pub mod allocator;
 pub mod cli;
 pub mod client;
 pub mod compose;

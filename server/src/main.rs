@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+millrace_server::use_jemalloc!();
 
 fn main() -> ExitCode {
     millrace_server::cli::main()

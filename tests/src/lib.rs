@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `e2e` | the main job on mock and real Kafka: SQL, clients, bad input, queries while data moves |
 //! | `kill` | `kill -9` at random moments and at each step of the path: nothing lost, nothing twice (I1, I3, I4) |
+//! | `sim` | simulated histories by seed: every invariant under any fault ([`sim`]) |
+//! | `fuzz` | damaged inputs for everything that reads bytes of strangers ([`fuzz`]) |
 //! | `tidy` | rules of the house: crate edges, `//!`, file sizes |
 
 // Tests wait for real processes: they need the real clock.
@@ -14,6 +16,7 @@
 
 mod broker;
 pub mod events;
+pub mod fuzz;
 pub mod golden;
 mod ledger;
 mod mock_broker;
@@ -21,6 +24,7 @@ mod producer;
 mod real_kafka;
 mod requirement;
 mod server_process;
+pub mod sim;
 mod sql;
 mod waiting;
 

@@ -4,7 +4,7 @@
 // A test that cannot go on fails: that is what unwrap is for here.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +91,8 @@ fn each_heavy_dependency_stays_in_its_home() {
                 "server/src/query.rs",
             ],
         ),
-        ("rdkafka", &["warehouse/src/write/source/", "warehouse/tests/", "server/src/demo/", "tests/", "benches/"]),
+        ("rdkafka::", &["warehouse/src/write/source/", "warehouse/tests/", "server/src/demo/", "tests/", "benches/"]),
+        ("rdkafka_sys", &["warehouse/src/write/source/", "warehouse/tests/"]),
         ("redb::", &["catalog/src/store/", "catalog/tests/"]),
         ("parquet::", &["warehouse/src/write/flush/", "warehouse/src/read/", "tests/", "warehouse/tests/"]),
     ];
@@ -104,4 +105,17 @@ fn each_heavy_dependency_stays_in_its_home() {
             );
         }
     }
+}
+
+#[test]
+fn each_planted_bug_has_its_place_in_the_product_and_each_place_its_bug() {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, text) in all_sources().iter().filter(|(name, _)| name.contains("/src/") && !name.starts_with("tests/")) {
+        for place in text.split("planted::is(\"").skip(1) {
+            let (bug, _) = place.split_once('"').unwrap_or_else(|| panic!("{name}: {place:.40}"));
+            *places.entry(bug.to_owned()).or_default() += 1;
+        }
+    }
+    let listed: BTreeSet<&str> = vfs::planted::ALL.iter().map(|bug| bug.name).collect();
+    assert_eq!(places.keys().map(String::as_str).collect::<BTreeSet<_>>(), listed);
 }

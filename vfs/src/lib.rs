@@ -28,6 +28,7 @@ mod local_disk;
 mod lock;
 mod memory_disk;
 mod object;
+pub mod planted;
 mod random;
 mod view;
 mod world;

@@ -48,7 +48,7 @@ struct State {
     capacity: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct StoredFile {
     bytes: Vec<u8>,
     synced: usize,
@@ -80,6 +80,14 @@ impl MemoryDisk {
         }
         drop(state);
         self.release_syncs();
+    }
+
+    /// What a power loss now would leave, with no unsynced byte, as a disk of its own; this one goes on.
+    pub fn after_power_loss(&self) -> Self {
+        let files = self.state().files.clone();
+        let left = Self { state: Arc::new(Mutex::new(State { files, ..State::default() })), gate: Arc::default() };
+        left.crash(Unsynced::Lost);
+        left
     }
 
     /// Lets `steps` more operations happen; all after them fail without effect, as if the power were gone, until a
@@ -329,6 +337,15 @@ mod tests {
         disk.crash(Unsynced::Garbage(1));
         let left = disk.contents("f").expect("its name is durable");
         assert!(left.starts_with(SYNCED) && left.len() == SYNCED.len() + 5 && !left.ends_with(b"+tail"));
+    }
+
+    #[tokio::test]
+    async fn what_a_power_loss_would_leave_is_known_before_it_comes() {
+        let (disk, file) = disk_with_unsynced_tail().await;
+        let left = disk.after_power_loss();
+        file.append(Bytes::from_static(b"!")).await.expect("the disk itself goes on");
+        assert_eq!(left.contents("f").as_deref(), Some(SYNCED));
+        assert_eq!(disk.contents("f").as_deref(), Some(b"synced+tail!".as_slice()));
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use vfs::planted;
+
 use crate::WalPosition;
 use crate::scan::Contents;
 
@@ -87,7 +89,8 @@ impl Ledger {
     pub(crate) fn removable(&self) -> Option<u64> {
         let oldest = self.segments.front().filter(|_| self.segments.len() > 1)?;
         let is_viewed = self.viewed_through.is_some_and(|through| oldest.number <= through);
-        (oldest.needed.is_empty() && !is_viewed).then_some(oldest.number)
+        let is_needed = !oldest.needed.is_empty() && !planted::is("wal-segment-removed-while-needed");
+        (!is_needed && !is_viewed).then_some(oldest.number)
     }
 
     /// The oldest segment was removed.

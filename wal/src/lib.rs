@@ -58,8 +58,8 @@
 //! - **I8 bound** what waits to be written is at most `queue_bytes`; what is written and not yet synced is a fixed number of
 //!   batches. The log's disk is bounded by its caller, which flushes the owner of [`WalStats::oldest_needed`].
 //! - A [`Durable`] resolves only after the fsync that covers it; a failed fsync is never retried.
-//! - Only the last segment can have a torn tail, because a segment is begun when all before it is durable. On opening the tail
-//!   is cut, with a warning; all else that is not as it was written is [`WalError::Damaged`].
+//! - Only the last segment can have a torn tail, because a segment is begun when all before it is durable, and says how long
+//!   that is. On opening the tail is cut, with a warning; all else that is not as it was written is [`WalError::Damaged`].
 //!
 //! **Torn or damaged?** A crash may leave the pages after the last fsync in any state, whole frames behind broken ones included,
 //! so that alone proves nothing. Each write begins with a mark that says how much of the segment was durable by then: bytes that

@@ -65,6 +65,8 @@ pub(crate) struct Contents {
     /// The offsets of each stream's first and last record.
     pub(crate) streams: BTreeMap<u64, (u64, u64)>,
     pub(crate) records: u64,
+    /// Where its header says that the segment before ends.
+    pub(crate) before: Option<u64>,
     /// Where its frames begin.
     pub(crate) begin: u64,
     /// Where its whole frames end.
@@ -89,9 +91,9 @@ pub(crate) fn scan(segment: u64, bytes: &[u8], place: Place) -> Result<Scanned, 
         Err(HeaderFault::Broken(_)) if can_be_unbegun(segment, bytes, place) => return Ok(Scanned::NeverBegun),
         Err(HeaderFault::Broken(reason)) => return Err(WalError::Damaged { segment, at: 0, reason }),
     };
-    let mut contents =
-        Contents { begin: header.bytes, end: header.bytes, fences: header.fences, ..Contents::default() };
-    for found in Frames::new(segment, bytes, header.bytes) {
+    let Header { fences, bytes: begin, before } = header;
+    let mut contents = Contents { fences, begin, before, end: begin, ..Contents::default() };
+    for found in Frames::new(segment, bytes, begin) {
         let Err(Fault { at, reason }) = found.and_then(|(position, frame)| contents.add(position, &frame)) else {
             continue;
         };

@@ -50,7 +50,7 @@ impl Wal {
     /// Opens the log in `disk`, which must be this process's alone: cuts a torn tail, refuses damage, and gives back what is
     /// there. Must be called on a tokio runtime, which runs the log's tasks.
     pub async fn open(disk: Arc<dyn Disk>, settings: WalSettings, world: World) -> Result<(Self, Replay), WalError> {
-        let Recovered { segments, fences, ledger, next_segment } = recover(&*disk, &world).await?;
+        let Recovered { segments, fences, ledger, end, next_segment } = recover(&*disk, &world).await?;
         let intake = Intake::new(fences.clone(), settings.queue_bytes);
         let shared = Arc::new(Shared::new(intake, ledger));
         let (to_sync, inbox) = mpsc::channel(UNSYNCED_BATCHES);
@@ -63,6 +63,7 @@ impl Wal {
             shared: shared.clone(),
             to_sync,
             next_segment,
+            last_end: end,
             recorded: fences.clone(),
             active: None,
         };

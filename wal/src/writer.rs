@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use tokio::sync::{mpsc, oneshot};
-use vfs::{Disk, World};
+use vfs::{Disk, World, planted};
 
 use crate::fences::Fences;
 use crate::frame::{self, Kind};
@@ -28,6 +28,8 @@ pub(crate) struct Writer {
     pub(crate) to_sync: mpsc::Sender<ToSync>,
     /// The number of the segment that will be begun next.
     pub(crate) next_segment: u64,
+    /// Where the one before it ends, durably: what its header will say.
+    pub(crate) last_end: u64,
     /// The fences that the log records up to here: what the next header carries. Those not yet recorded are not among them, so
     /// that a header that is lost in the crash that comes while it is being made loses nothing.
     pub(crate) recorded: Fences,
@@ -61,6 +63,7 @@ impl Writer {
             }
         }
         self.write_last_mark().await;
+        self.cut_after_failed_sync().await;
     }
 
     /// Writes the batch; nothing of it is in the log after an error.
@@ -93,7 +96,9 @@ impl Writer {
             Some(_) => self.barrier().await?,
             None => {}
         }
-        self.active = None;
+        if let Some(full) = self.active.take() {
+            self.last_end = full.bytes;
+        }
         self.active = Some(self.begin_segment().await?);
         Ok(())
     }
@@ -101,7 +106,7 @@ impl Writer {
     async fn begin_segment(&mut self) -> Result<Active, WalError> {
         let number = self.next_segment;
         let name = segment::file_name(number);
-        let header = segment::header(number, &self.recorded);
+        let header = segment::header(number, self.last_end, &self.recorded);
         let bytes = header.len() as u64;
         let created = match self.disk.create(&name).await {
             Ok(file) => file.append(header).await.map(|()| file),
@@ -128,6 +133,9 @@ impl Writer {
         match active.segment.file.append(frames.freeze()).await {
             Ok(()) => {}
             Err(error) if error.is_full() => {
+                if planted::is("wal-full-disk-leaves-torn-frame") {
+                    return Err(WalError::DiskFull);
+                }
                 // What was written of it must go, or the next write would stand behind a torn one. A cut needs no room.
                 self.disk.truncate(&segment::file_name(active.number), active.bytes).await?;
                 return Err(WalError::DiskFull);
@@ -188,6 +196,16 @@ impl Writer {
         match marked.await {
             Ok(_) => self.hand_on(batch, Vec::new()).await,
             Err(error) => tracing::warn!(%error, "the WAL was closed without its last mark"),
+        }
+    }
+
+    /// After a failed sync nobody knows what is durable of what came after the last good one, and nobody was told that it is: it
+    /// goes. *(Else the next log finds it whole, begins a segment behind it, and a power loss leaves what looks like damage.)*
+    async fn cut_after_failed_sync(&self) {
+        let (Some(WalError::SyncFailed(_)), Some(active)) = (self.shared.intake.end(), &self.active) else { return };
+        let durable = active.segment.durable.load(Ordering::Acquire);
+        if let Err(error) = self.disk.truncate(&segment::file_name(active.number), durable).await {
+            tracing::warn!(%error, "what a failed sync left in the WAL could not be cut");
         }
     }
 }

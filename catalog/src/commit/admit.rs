@@ -11,6 +11,8 @@
 //!  otherwise ────────────────────────────────> Apply
 //! ```
 
+use vfs::planted;
+
 use crate::keys::checkpoint::CheckpointRecord;
 use crate::keys::table_fence::TableFenceRecord;
 use crate::{
@@ -63,7 +65,8 @@ pub(super) fn admit(standing: &Standing, request: &CommitRequest) -> Decision {
 
 fn refusal(standing: &Standing, request: &CommitRequest) -> Option<CommitOutcome> {
     if let Some((version, _)) = standing.slot.filter(|(_, token)| *token == request.token) {
-        return Some(CommitOutcome::Committed(version));
+        let is_applied_again = planted::is("commit-without-token-check");
+        return (!is_applied_again).then_some(CommitOutcome::Committed(version));
     }
     if standing.voided {
         return Some(CommitOutcome::Fenced(Fenced::Void));
@@ -91,16 +94,18 @@ fn refusal(standing: &Standing, request: &CommitRequest) -> Option<CommitOutcome
             .map(|next| (advance.stream, next))
     };
     let moved: Vec<_> = streams().filter_map(elsewhere).collect();
-    if !moved.is_empty() {
+    if !moved.is_empty() && !planted::is("commit-without-offset-check") {
         return Some(CommitOutcome::Conflict(Conflict::Offsets(moved)));
     }
     let missing = &standing.intents_missing;
-    (!missing.is_empty()).then(|| CommitOutcome::Fenced(Fenced::Intents(missing.clone())))
+    (!missing.is_empty() && !planted::is("commit-ignores-intents"))
+        .then(|| CommitOutcome::Fenced(Fenced::Intents(missing.clone())))
 }
 
 /// Whether the writer's right to the stream is gone. That of a stream that is not there was never his.
 fn is_lost(advance: &StreamAdvance, found: &StreamStanding) -> bool {
-    found.epoch != Some(advance.epoch) || found.checkpoint.is_none()
+    let is_fenced = found.epoch != Some(advance.epoch) && !planted::is("commit-without-epoch-check");
+    is_fenced || found.checkpoint.is_none()
 }
 
 #[cfg(test)]

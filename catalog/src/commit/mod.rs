@@ -17,6 +17,7 @@ mod chunks;
 pub(crate) mod sample;
 
 use futures::FutureExt;
+use vfs::planted;
 
 use crate::keys::{self, checkpoint::CheckpointRecord};
 use crate::store::{KvTransaction, Read};
@@ -66,7 +67,12 @@ impl Catalog {
     ) -> Result<Ended, Failure> {
         let standing = read(transaction, request).await?;
         match admit(&standing, request) {
-            Decision::End(outcome) => Ok(Ended::As(outcome)),
+            Decision::End(outcome) => {
+                if matches!(outcome, CommitOutcome::Fenced(_)) && planted::is("refused-commit-advances-offsets") {
+                    advance_offsets(transaction, request);
+                }
+                Ok(Ended::As(outcome))
+            }
             Decision::Apply => {
                 check_tables(request, &standing)?;
                 self.apply(transaction, request, chunks, last);
@@ -77,14 +83,13 @@ impl Catalog {
 
     /// PROTOCOL's steps 5 and 6.
     fn apply(&self, transaction: &mut dyn KvTransaction, request: &CommitRequest, chunks: &[Vec<u8>], last: u16) {
-        for part in &request.parts {
-            transaction.clear(&keys::intent::ser_key(part.id));
+        if !planted::is("sweeper-ignores-what-is-visible") {
+            for part in &request.parts {
+                transaction.clear(&keys::intent::ser_key(part.id));
+            }
         }
         self.append_to_log(transaction, request.table, chunks);
-        for StreamAdvance { stream, range, .. } in &request.streams {
-            let checkpoint = CheckpointRecord { next: range.end, table: request.table };
-            transaction.set(&keys::checkpoint::ser_key(*stream), &keys::checkpoint::ser_value(&checkpoint));
-        }
+        advance_offsets(transaction, request);
         let token = keys::token::ser_value(self.era(), last, request.token);
         transaction.set_versionstamped_value(&keys::token::ser_key(request.writer), token);
     }
@@ -100,6 +105,13 @@ impl Catalog {
         let last = last.expect("something is appended");
         assert_eq!(usize::from(last) + 1, values.len(), "the records of one commit are numbered in two bytes");
         transaction.set_versionstamped_value(&keys::head::ser_key(table), keys::head::ser_value(self.era(), last));
+    }
+}
+
+fn advance_offsets(transaction: &mut dyn KvTransaction, request: &CommitRequest) {
+    for StreamAdvance { stream, range, .. } in &request.streams {
+        let checkpoint = CheckpointRecord { next: range.end, table: request.table };
+        transaction.set(&keys::checkpoint::ser_key(*stream), &keys::checkpoint::ser_value(&checkpoint));
     }
 }
 

@@ -12,6 +12,10 @@ const DECIMAL_DIGITS_MAX: u8 = 38;
 /// The longest COMMENT of a column, in characters, as in MySQL.
 const COMMENT_CHARACTERS_MAX: usize = 1024;
 
+/// The most characters that the texts of a partition value may have together: the value stands whole in the record of each
+/// part, and no record may grow beyond what a store takes.
+const PARTITION_CHARACTERS_MAX: u32 = 1024;
+
 /// A column of a table to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewColumn {
@@ -126,6 +130,7 @@ fn in_bounds(width: IntegerWidth, unsigned: bool, value: i128) -> bool {
 /// PARTITION BY, by column ids.
 pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<PartitionField>, CatalogError> {
     let mut fields: Vec<PartitionField> = Vec::new();
+    let mut characters_left = PARTITION_CHARACTERS_MAX;
     for (name, transform) in &new.partition_by {
         let column = find(columns, name, "PARTITION BY")?;
         if let Some(fault) = misfit(column.kind, *transform) {
@@ -134,6 +139,14 @@ pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<Par
         let field = PartitionField { column: column.id, transform: *transform };
         if fields.contains(&field) {
             return Err(CatalogError::invalid(format!("PARTITION BY names `{name}` twice in the same way: drop one")));
+        }
+        if let ColumnType::Text { characters_max } = column.kind {
+            characters_left = characters_max.and_then(|max| characters_left.checked_sub(max)).ok_or_else(|| {
+                CatalogError::invalid(format!(
+                    "PARTITION BY `{name}`: each part's record holds the whole value, so texts in PARTITION BY may have \
+                     {PARTITION_CHARACTERS_MAX} characters together: give the column a length, as in VARCHAR(100)"
+                ))
+            })?;
         }
         fields.push(field);
     }
@@ -182,10 +195,12 @@ pub(super) fn order_by(new: &NewTable, columns: &[Column]) -> Result<Vec<ColumnI
 fn find<'a>(columns: &'a [Column], name: &str, clause: &str) -> Result<&'a Column, CatalogError> {
     columns.iter().find(|column| column.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let next_step = match names::nearest(name, names.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "name one of these".to_owned(),
+        };
         let names = names.join("`, `");
-        CatalogError::invalid(format!(
-            "{clause} names `{name}`, and the table's columns are `{names}`: name one of these"
-        ))
+        CatalogError::invalid(format!("{clause} names `{name}`, and the table's columns are `{names}`: {next_step}"))
     })
 }
 
@@ -241,6 +256,32 @@ mod tests {
         assert!(
             [ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(kind, Identity))
         );
+    }
+
+    #[test]
+    fn a_text_is_partitioned_by_if_its_length_is_bounded() {
+        let fits = |lengths: [Option<u32>; 2]| {
+            let mut new = table(ColumnType::Text { characters_max: lengths[0] });
+            new.columns[1].kind = ColumnType::Text { characters_max: lengths[1] };
+            new.partition_by = ["a", "b"].map(|name| (name.into(), PartitionTransform::Identity)).to_vec();
+            partition_by(&new, &columns(&new).unwrap())
+        };
+        assert!(fits([Some(1000), Some(24)]).is_ok());
+        for beyond in [[Some(1000), Some(25)], [Some(3), None], [Some(u32::MAX), Some(1)]] {
+            let error = fits(beyond).unwrap_err().to_string();
+            assert!(error.contains("PARTITION BY `") && error.contains("VARCHAR(100)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_column_is_told_with_the_one_that_was_perhaps_meant() {
+        let mut new = table(TEXT);
+        new.columns[0].name = "amount".into();
+        for (typed, words) in [("amonut", "did you mean `amount`?"), ("zzz", "are `amount`, `b`: name one of these")] {
+            new.order_by = vec![typed.into()];
+            let error = order_by(&new, &columns(&new).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::transaction::Failure;
 use crate::{Catalog, CatalogError, names};
 
 const DROP: &str = "dropping a database";
+/// So many of the things that are in the way of a DROP are named.
+const NAMED_MAX: usize = 5;
 
 impl Catalog {
     /// Makes a database.
@@ -93,22 +95,39 @@ fn describe(name: &str) -> String {
 
 /// A table or a pipeline that is made at the same time conflicts with this.
 async fn refuse_unless_empty(transaction: &mut dyn KvTransaction, name: &str) -> Result<(), Failure> {
-    let pipeline = first_key(transaction, keys::pipeline_name::of_database(name)).await?;
-    let pipeline = pipeline.map(|key| keys::pipeline_name::deser_key(&key)).transpose()?;
-    let table = first_key(transaction, keys::table_name::of_database(name)).await?;
-    let table = table.map(|key| keys::table_name::deser_key(&key)).transpose()?;
+    let pipelines = first_keys(transaction, keys::pipeline_name::of_database(name)).await?;
+    let pipelines = pipelines.iter().map(|key| Ok(keys::pipeline_name::deser_key(key)?.1));
+    let pipelines: Vec<String> = pipelines.collect::<Result<_, Failure>>()?;
+    let tables = first_keys(transaction, keys::table_name::of_database(name)).await?;
+    let tables = tables.iter().map(|key| Ok(keys::table_name::deser_key(key)?.1));
+    let tables: Vec<String> = tables.collect::<Result<_, Failure>>()?;
     // A table cannot be dropped before the pipelines into it: so they are named first.
-    for (kind, held) in [("pipeline", pipeline), ("table", table)] {
-        if let Some((_, held)) = held {
-            let drop = format!("DROP {} `{name}`.`{held}`", kind.to_uppercase());
-            let message = format!("database `{name}` still has the {kind} `{held}`: drop that first, {drop}");
-            return Err(CatalogError::invalid(message).into());
-        }
+    let holds: Vec<String> = [("pipeline", &pipelines), ("table", &tables)]
+        .into_iter()
+        .filter(|(_, held)| !held.is_empty())
+        .map(|(kind, held)| held_things(kind, held))
+        .collect();
+    let drops: Vec<String> = [("PIPELINE", &pipelines), ("TABLE", &tables)]
+        .into_iter()
+        .flat_map(|(kind, held)| held.iter().take(NAMED_MAX).map(move |held| format!("DROP {kind} `{name}`.`{held}`")))
+        .collect();
+    if drops.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("database `{name}` still has {}: drop them first, {}", holds.join(" and "), drops.join("; "));
+    Err(CatalogError::invalid(message).into())
 }
 
-async fn first_key(transaction: &mut dyn KvTransaction, range: KeyRange) -> Result<Option<bytes::Bytes>, Failure> {
-    let page = transaction.range(range, RangeOptions { limit: 1, ..RangeOptions::default() }).await?;
-    Ok(page.entries.into_iter().next().map(|(key, _)| key))
+/// "the tables `a`, `b`, …".
+fn held_things(kind: &str, held: &[String]) -> String {
+    let plural = if held.len() == 1 { "" } else { "s" };
+    let more = if held.len() > NAMED_MAX { ", …" } else { "" };
+    let named: Vec<String> = held.iter().take(NAMED_MAX).map(|held| format!("`{held}`")).collect();
+    format!("the {kind}{plural} {}{more}", named.join(", "))
+}
+
+/// As many keys as are named, and one more, which says that there are more.
+async fn first_keys(transaction: &mut dyn KvTransaction, range: KeyRange) -> Result<Vec<bytes::Bytes>, Failure> {
+    let page = transaction.range(range, RangeOptions { limit: NAMED_MAX + 1, ..RangeOptions::default() }).await?;
+    Ok(page.entries.into_iter().map(|(key, _)| key).collect())
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::FutureExt;
+use vfs::planted;
 
 use crate::ddl;
 use crate::keys;
@@ -54,6 +55,9 @@ impl Catalog {
     pub(crate) async fn snapshot_at_head(&self, table: TableId) -> Result<TableSnapshot, CatalogError> {
         let slot = self.snapshots().slot(table);
         let mut cached = slot.lock().await;
+        if let Some(newest) = cached.newest.as_ref().filter(|_| planted::is("snapshot-from-cache")) {
+            return Ok(newest.clone());
+        }
         let definition = self.catch_up(&mut cached, table).await?;
         let version = cached.fold.version();
         if let Some(newest) = cached.newest.as_ref().filter(|it| it.version == version && *it.table == definition) {

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catalog::{
-    Epoch, Gap, GapKind, GapPolicy, IncidentKind, OffsetRange, Pipeline, PipelineState, StreamId, StreamState,
+    Epoch, Gap, GapKind, GapPolicy, IncidentKind, Offset, OffsetRange, Pipeline, PipelineState, StreamId, StreamState,
     StreamView, TaskIndex,
 };
-use vfs::Moment;
+use vfs::{Moment, planted};
 use warehouse::write::messages::{Heartbeat, StreamCondition, StreamReport};
 use warehouse::write::source::TopicView;
 
@@ -100,8 +100,10 @@ pub enum Begin {
     AtStart,
     /// At its earliest offset: the partition or the topic was found later (else its first rows are lost).
     AtEarliest,
-    /// At its end as it is now: the broker lost what lay beyond, and what lies before was read already.
-    AtEnd,
+    /// Here, where the broker's records ended when it was found to have lost what lay beyond: what lies before was read already.
+    /// *(Else, at the end as it is by then, what was produced meanwhile is lost in silence.)* If the broker has lost still more, at
+    /// its end.
+    At(Offset),
 }
 
 /// The steps from here.
@@ -164,7 +166,8 @@ fn is_current(report: &StreamReport, stream: &StreamView) -> bool {
 
 fn is_of_another_incarnation(stream: &StreamView, topic: &TopicView) -> bool {
     let known = &stream.stream.identity.incarnation;
-    !known.is_empty() && !topic.incarnation.is_empty() && *known != topic.incarnation
+    let is_unnoticed = planted::is("recreated-topic-stops") || planted::is("recreated-topic-goes-on");
+    !known.is_empty() && !topic.incarnation.is_empty() && *known != topic.incarnation && !is_unnoticed
 }
 
 /// A stream that has no future is committed up to what is visible, and then closed.
@@ -187,6 +190,7 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
         |kind, gap, cause, settle| Some(vec![Step::Incident { stream: stream.stream.id, kind, gap, cause, settle }]);
     match &report.condition {
         StreamCondition::Owned | StreamCondition::Lost { .. } | StreamCondition::Released => None,
+        StreamCondition::Expired { .. } if planted::is("expired-without-incident") => Some(Vec::new()),
         StreamCondition::Expired { wanted, low } => {
             let gap = Gap { kind: GapKind::Expired, range: OffsetRange::new(*wanted, *low) };
             let cause = format!(
@@ -202,7 +206,7 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
             let identity = &stream.stream.identity;
             let generation = identity.generation + 1;
             let (incarnation, partition) = (identity.incarnation.clone(), identity.partition);
-            let open = Step::Open { incarnation, partition, generation, begin: Begin::AtEnd };
+            let open = Step::Open { incarnation, partition, generation, begin: Begin::At(*high) };
             Some(vec![open, Step::Close { stream: stream.stream.id }])
         }
         StreamCondition::Truncated { wanted, high } => {
@@ -231,7 +235,11 @@ fn open_missing(view: &View<'_>) -> Vec<Step> {
         .map(|stream| &stream.stream)
         .collect();
     // The first view of a pipeline's topic finds the partitions that were there at its start; all later ones are new.
-    let begin = if view.streams.is_empty() { Begin::AtStart } else { Begin::AtEarliest };
+    let begin = match view.streams.is_empty() {
+        true => Begin::AtStart,
+        false if planted::is("new-partition-at-its-end") => Begin::At(Offset(u64::MAX)),
+        false => Begin::AtEarliest,
+    };
     let missing = topic
         .partitions
         .iter()
@@ -265,7 +273,8 @@ fn grant_missing(
         let held = reports
             .get(&id)
             .is_some_and(|(_, report)| is_current(report, stream) && report.condition == StreamCondition::Owned);
-        let lately = view.granted.get(&id).is_some_and(|at| view.now.since(*at) < GRANT_PATIENCE);
+        let patience = if planted::is("lost-grant-not-repeated") { Duration::MAX } else { GRANT_PATIENCE };
+        let lately = view.granted.get(&id).is_some_and(|at| view.now.since(*at) < patience);
         if !held && !lately {
             let expected = stream.owner.as_ref().map(|owner| owner.epoch);
             steps.push(Step::Grant { stream: id, expected, place: places[&id].clone() });
@@ -284,7 +293,7 @@ mod tests {
     use std::sync::Arc;
 
     use catalog::{
-        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Offset, Owner, PipelineId, PipelineSettings, RecordFormat,
+        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Owner, PipelineId, PipelineSettings, RecordFormat,
         StartPosition, Stream, StreamIdentity, TableId,
     };
     use warehouse::write::messages::{TaskReport, TaskState};
@@ -445,7 +454,7 @@ mod tests {
         let skipping = pipeline(PipelineState::Running, GapPolicy::Skip);
         let steps = steps(&skipping, None, &streams, &workers);
         assert!(
-            matches!(steps[..], [Step::Open { generation: 1, begin: Begin::AtEnd, .. }, Step::Close { .. }]),
+            matches!(steps[..], [Step::Open { generation: 1, begin: Begin::At(Offset(2)), .. }, Step::Close { .. }]),
             "{steps:?}"
         );
     }

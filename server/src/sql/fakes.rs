@@ -1,106 +1,90 @@
-//! What stands behind the seams in tests: a real engine over tables in memory, a manager that only changes the catalog, a
-//! broker with one topic, and a process with one task.
+//! What stands behind the seams in tests: the read side over empty tables, a manager that only changes the catalog, a broker
+//! with one topic, and a process with one task.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
 use catalog::store::MemoryStore;
 use catalog::{Catalog, KafkaSource, Offset, PipelineId, PipelineState, StreamId, TaskIndex};
-use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
-use datafusion::datasource::MemTable;
-use datafusion::error::DataFusionError;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use object_store::memory::InMemory;
 use vfs::World;
-use warehouse::schema::{error_schema, storage_schema};
+use warehouse::read::engine::{Functions, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
+use warehouse::read::errors::ReadError;
+use warehouse::read::pin::{MemtableReader, MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
+use warehouse::read::session::Freshness;
 
-use super::seams::Resume;
 use super::seams::{
-    PipelineControl, PipelineHealth, PipelineProbe, QueryAnswer, QueryEngine, QueryError, QueryRequest, Runtime,
-    SettingRow, StreamPosition, SystemTables, TaskRow, WorkerRow,
+    PipelineControl, PipelineHealth, PipelineProbe, QueryEngine, Resume, Runtime, SettingRow, StreamPosition, TaskRow,
+    WorkerRow,
 };
 use super::{Components, Engine, SqlSettings};
 use crate::mysql::{Answer, Login, SessionFactory, SqlError, SqlSession};
 
-/// Every table empty, but for the batches that a test gives.
+/// The read side over tables without a row, and at which freshness it was asked.
 #[derive(Debug)]
-pub(crate) struct FakeQueries {
-    catalog: Catalog,
-    pub(crate) rows: Mutex<BTreeMap<String, RecordBatch>>,
-    pub(crate) asked: Mutex<Vec<String>>,
+pub(crate) struct RecordedQueries {
+    engine: ReadEngine,
+    pub(crate) asked: Mutex<Vec<Freshness>>,
+}
+
+impl RecordedQueries {
+    fn new(catalog: &Catalog, world: &World) -> Self {
+        let parts = ReadParts {
+            catalog: Arc::new(catalog.clone()),
+            tables: Arc::new(catalog.clone()),
+            memtables: Arc::new(NoMemtables),
+            objects: Arc::new(InMemory::new()),
+            world: world.clone(),
+        };
+        let engine = ReadEngine::new(parts, ReadSettings::default(), Functions::default()).unwrap();
+        Self { engine, asked: Mutex::default() }
+    }
 }
 
 #[async_trait]
-impl QueryEngine for FakeQueries {
-    async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{request:?}"));
-        let mut config =
-            SessionConfig::new().with_create_default_catalog_and_schema(false).with_information_schema(false);
-        config.options_mut().sql_parser.dialect = datafusion::config::Dialect::MySQL;
-        config.options_mut().sql_parser.default_null_ordering = "nulls_min".into();
-        config.options_mut().catalog.default_catalog = "millrace".into();
-        config.options_mut().catalog.default_schema = request.database.clone().unwrap_or_default();
-        let context = SessionContext::new_with_config(config);
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let schemas = FakeSchemas { catalog: self.catalog.clone(), system: request.system, rows: Arc::new(rows) };
-        context.register_catalog("millrace", Arc::new(schemas));
-        let statement = datafusion::sql::parser::Statement::Statement(Box::new(request.statement));
-        let plan = context.state().statement_to_plan(statement).await?;
-        let frame = context.execute_logical_plan(plan).await?;
-        Ok(QueryAnswer { stream: frame.execute_stream().await? })
+impl QueryEngine for RecordedQueries {
+    async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(query.freshness);
+        self.engine.query(query).await
+    }
+
+    fn functions(&self) -> Vec<String> {
+        self.engine.functions()
     }
 }
 
-#[derive(Clone, Debug)]
-struct FakeSchemas {
-    catalog: Catalog,
-    system: Arc<dyn SystemTables>,
-    rows: Arc<BTreeMap<String, RecordBatch>>,
-}
-
-impl CatalogProvider for FakeSchemas {
-    fn schema_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        Some(Arc::new(FakeSchema { name: name.into(), all: self.clone() }))
-    }
-}
-
+/// The memory of no worker: no stream is owned here.
 #[derive(Debug)]
-struct FakeSchema {
-    name: String,
-    all: FakeSchemas,
+struct NoMemtables;
+
+impl NoMemtables {
+    fn nobody(address: &str) -> PinError {
+        PinError::Unreachable { address: address.to_owned(), cause: "there is no worker".to_owned() }
+    }
 }
 
 #[async_trait]
-impl SchemaProvider for FakeSchema {
-    fn table_names(&self) -> Vec<String> {
-        Vec::new()
+impl MemtableReader for NoMemtables {
+    async fn pin(&self, address: &str, _request: PinRequest) -> Result<PinOutcome, PinError> {
+        Err(Self::nobody(address))
     }
 
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        if let Some(table) = self.all.system.table(&self.name, name) {
-            return Ok(Some(table));
-        }
-        // Compared as bytes: the names have been resolved before.
-        let base = name.strip_suffix("$errors").unwrap_or(name);
-        let Ok(table) = self.all.catalog.table(&self.name, base).await else { return Ok(None) };
-        if table.name != base || table.database != self.name {
-            return Ok(None);
-        }
-        let schema = if base == name { storage_schema(&table) } else { error_schema() };
-        let batches = self.all.rows.get(name).cloned().into_iter().collect();
-        Ok(Some(Arc::new(MemTable::try_new(schema, vec![batches])?)))
+    async fn scan(
+        &self,
+        address: &str,
+        _schema: SchemaRef,
+        _scan: MemtableScan,
+    ) -> Result<SendableRecordBatchStream, PinError> {
+        Err(Self::nobody(address))
     }
 
-    fn table_exist(&self, _name: &str) -> bool {
-        true
-    }
+    fn unpin(&self, _address: &str, _query: QueryId) {}
 }
 
 /// A manager that does what the catalog shows, and remembers what it was asked.
@@ -209,7 +193,7 @@ pub(crate) struct Front {
     pub(crate) engine: Engine,
     pub(crate) catalog: Catalog,
     pub(crate) control: Arc<FakeControl>,
-    pub(crate) queries: Arc<FakeQueries>,
+    pub(crate) queries: Arc<RecordedQueries>,
 }
 
 impl Front {
@@ -217,8 +201,7 @@ impl Front {
         let world = World::system();
         let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world.clone()).await.unwrap();
         let control = Arc::new(FakeControl { catalog: catalog.clone(), asked: Mutex::default() });
-        let queries =
-            Arc::new(FakeQueries { catalog: catalog.clone(), rows: Mutex::default(), asked: Mutex::default() });
+        let queries = Arc::new(RecordedQueries::new(&catalog, &world));
         let components = Components {
             catalog: catalog.clone(),
             queries: queries.clone(),
@@ -297,7 +280,9 @@ impl Client {
 }
 
 fn cells(batch: &RecordBatch, row: usize) -> Vec<String> {
-    let cell = |column: &arrow::array::ArrayRef| match arrow::array::Array::is_null(column, row) {
+    // A column of nothing but NULL has no list of its NULLs.
+    let is_null = |column: &ArrayRef| column.logical_nulls().is_some_and(|nulls| nulls.is_null(row));
+    let cell = |column: &ArrayRef| match is_null(column) {
         true => "NULL".to_owned(),
         false => array_value_to_string(column, row).unwrap(),
     };

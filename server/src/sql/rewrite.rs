@@ -1,6 +1,7 @@
 //! MySQL's expressions in words that the engine knows: session functions and `@@variables` become literals, some operators
 //! and functions become others. What needs functions of our own is not here.
 
+mod dates;
 mod expressions;
 mod functions;
 
@@ -11,6 +12,8 @@ use datafusion::sql::sqlparser::ast::{
     DataType, Expr, FunctionArguments, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor, TimezoneInfo,
     TypedString, Value as Literal, VisitMut, VisitorMut,
 };
+
+pub(crate) use functions::FUNCTIONS;
 
 use super::diagnostics::Diagnostics;
 use super::variables::{Value, Variables, unknown};
@@ -89,12 +92,16 @@ impl VisitorMut for Rewriter<'_> {
 }
 
 impl Rewriter<'_> {
-    /// The literal that stands for what only the session knows.
+    /// What stands for an expression: a literal for what only the session knows, the engine's words for a date's parts.
     fn replacement(&self, expr: &Expr) -> Result<Option<Expr>, SqlError> {
         match expr {
             Expr::Identifier(name) if name.value.starts_with("@@") => self.variable(&name.value[2..]).map(Some),
             Expr::Identifier(name) if name.value.starts_with('@') => {
                 Ok(Some(literal(&self.session.variables.user(&name.value[1..]))))
+            }
+            // The one function that needs no parentheses and that the parser takes for a name.
+            Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("current_user") => {
+                Ok(functions::of_session("current_user", &[], self.session))
             }
             Expr::CompoundIdentifier(names) if names[0].value.starts_with("@@") => {
                 let scopes = ["@@session", "@@global", "@@local"];
@@ -111,7 +118,11 @@ impl Rewriter<'_> {
                         FunctionArguments::List(list) => list.args.as_slice(),
                         _ => &[],
                     };
-                    Ok(functions::of_session(&name.value.to_ascii_lowercase(), arguments, self.session))
+                    let name = name.value.to_ascii_lowercase();
+                    match functions::of_session(&name, arguments, self.session) {
+                        Some(value) => Ok(Some(value)),
+                        None => dates::rewritten(&name, function),
+                    }
                 }
                 _ => Ok(None),
             },
@@ -192,14 +203,26 @@ impl Named {
 }
 
 fn name_of(item: &SelectItem) -> Option<(String, Named)> {
-    let of = |expr: &Expr, named| Some((expr.to_string().to_ascii_lowercase(), named));
-    match item {
-        SelectItem::UnnamedExpr(expr @ Expr::Identifier(_)) => of(expr, Named::Bare),
-        SelectItem::UnnamedExpr(expr @ Expr::CompoundIdentifier(_)) => of(expr, Named::Qualified),
-        SelectItem::UnnamedExpr(expr @ Expr::Value(_)) => of(expr, Named::Itself),
-        SelectItem::UnnamedExpr(expr) => of(expr, Named::Expression),
-        SelectItem::ExprWithAlias { alias, .. } => Some((alias.value.to_ascii_lowercase(), Named::Itself)),
-        _ => None,
+    let expr = match item {
+        SelectItem::UnnamedExpr(expr) => expr,
+        SelectItem::ExprWithAlias { alias, .. } => return Some((alias.value.to_ascii_lowercase(), Named::Itself)),
+        _ => return None,
+    };
+    let named = |name: String, named| Some((name.to_ascii_lowercase(), named));
+    match uncast(expr) {
+        column @ Expr::Identifier(_) => named(column.to_string(), Named::Bare),
+        column @ Expr::CompoundIdentifier(_) => named(column.to_string(), Named::Qualified),
+        Expr::Value(value) => named(value.to_string(), Named::Itself),
+        Expr::TypedString(typed) => named(typed.value.to_string(), Named::Itself),
+        _ => named(expr.to_string(), Named::Expression),
+    }
+}
+
+/// The engine names a cast by what is cast.
+fn uncast(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => uncast(expr),
+        expr => expr,
     }
 }
 

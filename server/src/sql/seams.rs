@@ -3,85 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use catalog::{ErrorPolicy, GapPolicy, KafkaSource, Offset, PipelineId, StreamId, TaskIndex};
-use datafusion::catalog::TableProvider;
-use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::sql::sqlparser::ast;
-
-/// How fresh an answer is to be: `SET freshness`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Freshness {
-    /// With the rows that are still in memory.
-    Latest,
-    /// Only what is committed.
-    Committed,
-}
-
-/// Where each stream ended in the answers that a session was given: it is never answered behind that (I5).
-pub type SeenEnds = BTreeMap<StreamId, Offset>;
-
-/// One query, its names resolved: every table is `database.table` as the catalog spells it, every column likewise.
-pub struct QueryRequest {
-    /// A SELECT, or EXPLAIN of one.
-    pub statement: ast::Statement,
-    /// The session's database.
-    pub database: Option<String>,
-    /// With or without memory.
-    pub freshness: Freshness,
-    /// What the session has seen at this freshness; the engine waits until it can answer at or past it, and raises it.
-    pub seen: Arc<Mutex<SeenEnds>>,
-    /// The tables that are not the catalog's.
-    pub system: Arc<dyn SystemTables>,
-}
-
-impl fmt::Debug for QueryRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueryRequest")
-            .field("statement", &self.statement.to_string())
-            .field("database", &self.database)
-            .field("freshness", &self.freshness)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The rows of a query; its schema is the stream's. Dropping it cancels the query.
-pub struct QueryAnswer {
-    /// The batches.
-    pub stream: SendableRecordBatchStream,
-}
-
-impl fmt::Debug for QueryAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueryAnswer").field("schema", &self.stream.schema()).finish()
-    }
-}
-
-/// Why a query has no answer. Errors that come once rows flow are inside the stream.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The engine's own; told in MySQL's words by [`sql_error`](super::errors::of_engine).
-    #[error(transparent)]
-    Engine(#[from] DataFusionError),
-    /// What cannot be answered now: cause and next step, in a sentence.
-    #[error("{0}")]
-    Unavailable(String),
-}
+use warehouse::read::engine::{ReadAnswer, ReadQuery};
+use warehouse::read::errors::ReadError;
 
 /// Plans and runs queries over snapshots.
 #[async_trait]
 pub trait QueryEngine: Send + Sync + fmt::Debug {
-    /// Plans `request` at a new snapshot, and begins to run it.
-    async fn query(&self, request: QueryRequest) -> Result<QueryAnswer, QueryError>;
-}
-
-/// The tables of `system` and `information_schema`, as one session sees them.
-pub trait SystemTables: Send + Sync + fmt::Debug {
-    /// The table; both names in lower case.
-    fn table(&self, schema: &str, table: &str) -> Option<Arc<dyn TableProvider>>;
+    /// Plans `query` at a new snapshot, and begins to run it. Errors that come once rows flow are among the rows.
+    async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError>;
+    /// The names of all functions that it has, sorted.
+    fn functions(&self) -> Vec<String>;
 }
 
 /// Asks a source whether it is there, before a pipeline is made of it.

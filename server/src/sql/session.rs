@@ -4,28 +4,28 @@
 mod assign;
 mod rows;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::sql::sqlparser::ast;
+use warehouse::read::engine::{ReadAnswer, ReadQuery};
+use warehouse::read::session::SessionVector;
 
 use super::ddl::Ddl;
 use super::diagnostics::Diagnostics;
 use super::engine::Shared;
-use super::errors::{of_catalog, of_query};
+use super::errors::{of_catalog, of_read};
 use super::headings::Heading;
 use super::parse::parse;
 use super::resolve::{resolve, unknown_database};
 use super::rewrite::{SessionValues, rewrite};
-use super::seams::{Freshness, QueryAnswer, QueryRequest, SeenEnds};
 use super::sessions::Presence;
 use super::statement::{Query, Statement};
-use super::system::{Reader, SessionTables, SessionView, SystemTable};
+use super::system::{Reader, SessionView, SystemTable, schemas};
 use super::variables::Variables;
 use crate::mysql::{Answer, Login, SqlError, SqlSession};
-use rows::{Limit, answer_rows};
+use rows::{LateError, Limit, answer_rows};
 
 /// The database that a new catalog has.
 const FIRST_DATABASE: &str = "default";
@@ -46,7 +46,10 @@ pub(crate) struct Session {
     database: Option<String>,
     variables: Variables,
     diagnostics: Diagnostics,
-    seen: BTreeMap<Freshness, Arc<Mutex<SeenEnds>>>,
+    /// What ended the rows of the last statement, if anything did.
+    late: LateError,
+    /// It is never answered behind this (I5).
+    seen: Arc<SessionVector>,
 }
 
 impl Session {
@@ -61,7 +64,8 @@ impl Session {
             presence,
             database: None,
             diagnostics: Diagnostics::default(),
-            seen: BTreeMap::new(),
+            late: LateError::default(),
+            seen: Arc::default(),
             login,
         };
         session.back_to_login().await?;
@@ -71,7 +75,7 @@ impl Session {
     /// The state after the login. What the session has seen stays seen (I5).
     async fn back_to_login(&mut self) -> Result<(), SqlError> {
         self.variables = Variables::new(&self.shared.settings.server_version);
-        self.diagnostics.clear();
+        self.clear_diagnostics();
         self.set_database(None);
         match self.login.database.clone().filter(|name| !name.is_empty()) {
             Some(name) => self.switch_to(&name).await,
@@ -81,6 +85,11 @@ impl Session {
                 _ => Ok(()),
             },
         }
+    }
+
+    fn clear_diagnostics(&mut self) {
+        self.late.take();
+        self.diagnostics.clear();
     }
 
     fn set_database(&mut self, database: Option<String>) {
@@ -110,7 +119,9 @@ impl Session {
     async fn run(&mut self, text: &str, limit: &Limit) -> Result<Answer, SqlError> {
         let parsed = parse(text, &self.shared.settings.limits);
         if !parsed.as_ref().is_ok_and(is_about_diagnostics) {
-            self.diagnostics.clear();
+            self.clear_diagnostics();
+        } else if let Some(error) = self.late.take() {
+            self.diagnostics.error(&error);
         }
         match parsed? {
             Statement::Query(query) => self.query(query, limit).await,
@@ -156,11 +167,11 @@ impl Session {
 
     async fn query(&mut self, query: Query, limit: &Limit) -> Result<Answer, SqlError> {
         let answer = self.ask(*query.ast).await?;
-        Ok(answer_rows(answer, &query.headings, limit.clone(), Arc::clone(&self.presence)))
+        Ok(answer_rows(answer, &query.headings, limit.clone(), Arc::clone(&self.presence), self.late.clone()))
     }
 
     /// Prepares a statement and gives it to the engine.
-    async fn ask(&mut self, mut statement: ast::Statement) -> Result<QueryAnswer, SqlError> {
+    async fn ask(&mut self, mut statement: ast::Statement) -> Result<ReadAnswer, SqlError> {
         let components = &self.shared.components;
         let now = DateTime::from_timestamp_micros(components.world.clock.wall().0).unwrap_or_default();
         let values = SessionValues {
@@ -173,15 +184,17 @@ impl Session {
         };
         rewrite(&mut statement, &values)?;
         resolve(&mut statement, &components.catalog, self.database.as_deref()).await?;
-        let freshness = self.variables.freshness();
-        let request = QueryRequest {
-            statement,
-            database: self.database.clone(),
-            freshness,
-            seen: Arc::clone(self.seen.entry(freshness).or_default()),
-            system: Arc::new(SessionTables::new(self.reader())),
+        let query = ReadQuery {
+            statement: Box::new(statement),
+            database: self.database.clone().unwrap_or_default(),
+            freshness: self.variables.freshness(),
+            seen: Arc::clone(&self.seen),
+            schemas: schemas(self.reader()),
+            functions: Vec::new(),
+            time_zone: None,
         };
-        self.shared.components.queries.query(request).await.map_err(|error| of_query(&error))
+        let queries = &components.queries;
+        queries.query(query).await.map_err(|error| of_read(&error, || queries.functions()))
     }
 
     fn reader(&self) -> Reader {
@@ -230,7 +243,7 @@ impl SqlSession for Session {
     }
 
     async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
-        self.diagnostics.clear();
+        self.clear_diagnostics();
         self.switch_to(name).await
     }
 

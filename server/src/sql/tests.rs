@@ -1,5 +1,7 @@
 //! Whole sessions: what clients send when they connect and browse, every SHOW, SET, and what a session remembers.
 
+use warehouse::read::session::Freshness;
+
 use super::fakes::{Client, Front};
 
 const FLIGHTS: &str = "CREATE TABLE flights (
@@ -167,11 +169,12 @@ async fn an_unknown_name_is_told_with_the_one_that_was_perhaps_meant() {
         ("SELECT * FROM dmo.flights", 1049, "Unknown database 'dmo'; did you mean 'demo'?"),
         ("SELECT origni FROM flights", 1054, "Unknown column 'origni' in 'field list'; did you mean 'Origin'?"),
         ("SELECT * FROM system.pipeline", 1146, "did you mean 'pipelines'?"),
-        ("SELECT cuont(*) FROM flights", 1305, "FUNCTION cuont does not exist; did you mean"),
+        ("SELECT cuont(*) FROM flights", 1305, "FUNCTION cuont does not exist; did you mean 'count'?"),
         ("SELECT a.delay FROM flights a JOIN flights b ON true WHERE delay > 1", 1052, "is ambiguous"),
         ("SHOW COLUMNS FROM nothing", 1146, "Table 'demo.nothing' doesn't exist"),
         ("USE dem", 1049, "did you mean 'demo'?"),
         ("SELECT @@sql_mod", 1193, "Unknown system variable 'sql_mod'; did you mean 'sql_mode'?"),
+        ("SELECT 1/0", 1365, "NULLIF"),
         ("SELECT origin FROM flights WHERE", 1064, "found the end of the statement"),
         ("SELECT * FROM kafka(topic = 'x')", 1235, "CREATE PIPELINE"),
     ] {
@@ -186,6 +189,21 @@ async fn an_unknown_name_is_told_with_the_one_that_was_perhaps_meant() {
     }
     assert_eq!(homeless.fail("SELECT * FROM flights").await.0, 1046);
     assert_eq!(homeless.fail("SHOW TABLES").await.0, 1046);
+}
+
+#[tokio::test]
+async fn an_error_that_comes_while_rows_flow_is_listed_too() {
+    let (_front, mut client) = demo().await;
+    let sql = "SELECT 1 / (value - 9999000) FROM generate_series(1, 10000000)";
+    let crate::mysql::Answer::Rows { mut stream, .. } = client.session.execute(sql).await.unwrap() else { panic!() };
+    assert!(futures::StreamExt::next(&mut stream).await.unwrap().is_ok(), "the first rows are sent");
+    drop(stream);
+    assert!(client.ask("SHOW ERRORS").await.rows.is_empty());
+    let (code, message) = client.fail(sql).await;
+    assert_eq!(client.ask("SHOW ERRORS").await.rows, [["Error".to_owned(), code.to_string(), message]]);
+    assert_eq!((code, client.row("SELECT @@error_count").await.as_slice()), (1365, ["1".to_owned()].as_slice()));
+    client.ask("SELECT 1").await;
+    assert!(client.ask("SHOW ERRORS").await.rows.is_empty());
 }
 
 #[tokio::test]
@@ -306,7 +324,7 @@ async fn what_show_create_prints_makes_the_same_again() {
 async fn variables_are_what_they_were_set_to() {
     let (_front, mut client) = demo().await;
     client.ask("SET autocommit = OFF, @a = 1 + 2, sql_mode = concat(@@sql_mode, ',PIPES_AS_CONCAT')").await;
-    assert_eq!(client.row("SELECT @@autocommit, @a, @never").await, ["0", "3", ""]);
+    assert_eq!(client.row("SELECT @@autocommit, @a, @never").await, ["0", "3", "NULL"]);
     assert!(client.row("SELECT @@sql_mode").await[0].ends_with(",PIPES_AS_CONCAT"));
     assert_eq!(client.row("SELECT 'a' || 'b'").await, ["ab"]);
     client.ask("SET sql_mode = DEFAULT").await;
@@ -316,7 +334,7 @@ async fn variables_are_what_they_were_set_to() {
     client.ask("SET freshness = committed").await;
     assert_eq!(client.row("SELECT @@session.freshness").await, ["committed"]);
     client.session.reset().await;
-    assert_eq!(client.row("SELECT @@freshness, @@autocommit, @a").await, ["latest", "1", ""]);
+    assert_eq!(client.row("SELECT @@freshness, @@autocommit, @a").await, ["latest", "1", "NULL"]);
 }
 
 #[tokio::test]
@@ -343,8 +361,7 @@ async fn a_query_is_asked_at_the_sessions_freshness_and_remembers_what_it_saw() 
     client.ask("SET freshness = 'committed'").await;
     client.ask("SELECT 2").await;
     let asked = front.queries.asked.lock().unwrap().clone();
-    assert!(asked[asked.len() - 2].contains("freshness: Latest"), "{asked:?}");
-    assert!(asked[asked.len() - 1].contains("freshness: Committed"), "{asked:?}");
+    assert!(asked.ends_with(&[Freshness::Latest, Freshness::Committed]), "{asked:?}");
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ mod registry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use warehouse::read::session::Freshness;
+
 use super::alike::did_you_mean;
-use super::seams::Freshness;
 use super::units::{millis_text, parse_duration};
 use crate::mysql::SqlError;
 

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+server::use_jemalloc!();
+
 fn main() -> ExitCode {
     let _armed = fail::FailScenario::setup();
     server::cli::main()

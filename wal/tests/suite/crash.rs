@@ -132,3 +132,45 @@ async fn a_crash_at_any_step_loses_nothing_that_was_promised() {
     }
     assert!(steps > 50, "the life had only {steps} steps");
 }
+
+/// A process's runtime: with it all that the process does is gone.
+fn life() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
+}
+
+#[test]
+fn what_a_kill_left_unsynced_is_durable_before_anything_stands_behind_it() {
+    let disk = MemoryDisk::new();
+    let killed = life();
+    killed.block_on(async {
+        let (wal, _) = open(&disk).await;
+        log(&wal, record(1, 1, "durable")).await;
+        disk.hold_syncs();
+        let _promise = accept(&wal, record(1, 1, "written")).await;
+        disk.sync_is_held().await;
+    });
+    drop(killed);
+    disk.release_syncs();
+    life().block_on(async {
+        let (wal, replay) = open(&disk).await;
+        assert_eq!(replayed(&replay).len(), 2, "the kernel still has it");
+        log(&wal, record(1, 2, "behind")).await;
+    });
+    disk.crash(Unsynced::Lost);
+    life().block_on(async { assert_eq!(replayed(&open(&disk).await.1).len(), 3) });
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_left_is_cut_before_anything_stands_behind_it() {
+    let disk = MemoryDisk::new();
+    let (wal, _) = open(&disk).await;
+    log(&wal, record(1, 1, "durable")).await;
+    disk.fail_sync(1);
+    accept(&wal, record(1, 1, "lost")).await.await.expect_err("its sync fails");
+    wal.close().await.expect_err("the log has ended by the failed sync");
+    let (wal, replay) = open(&disk).await;
+    assert_eq!(replayed(&replay), [record(1, 1, "durable")], "nobody was told of the other");
+    log(&wal, record(1, 2, "behind")).await;
+    disk.crash(Unsynced::Lost);
+    assert_eq!(replayed(&open(&disk).await.1).len(), 2);
+}

@@ -162,12 +162,12 @@ async fn a_later_format_is_named() {
     let disk = MemoryDisk::new();
     small_log(&disk, true).await;
     let mut later = disk.contents(&file_name(1)).expect("it is there");
-    later[8..12].copy_from_slice(&2_u32.to_le_bytes());
+    later[8..12].copy_from_slice(&3_u32.to_le_bytes());
     let preamble = crc32c(&later[..12]);
     later[12..16].copy_from_slice(&preamble.to_le_bytes());
     disk.put(&file_name(1), later);
     let error = reopen(&disk).await.expect_err("written by a later release");
-    assert!(matches!(error, WalError::UnsupportedFormat { segment: 1, version: 2 }), "{error}");
+    assert!(matches!(error, WalError::UnsupportedFormat { segment: 1, version: 3 }), "{error}");
 }
 
 /// The checksum, bit by bit: what the format says, rather than what the code calls.

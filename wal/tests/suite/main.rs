@@ -7,6 +7,7 @@ mod fence;
 mod full;
 mod golden;
 mod local;
+mod megabyte;
 mod release;
 mod round_trip;
 

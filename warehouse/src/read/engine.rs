@@ -3,7 +3,8 @@
 //! One context per statement, so that nothing of one query is seen by the next. A query whose rows in memory are lost before
 //! its first row is sent is planned again; after that the loss is an error (PROTOCOL, "Snapshots and memtable reads").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ pub struct Functions {
 /// One query.
 #[derive(Clone, Debug)]
 pub struct ReadQuery {
-    /// SELECT, or EXPLAIN of one.
+    /// SELECT, or EXPLAIN of one. Its columns are spelled as their tables spell them; tables are found in any case.
     pub statement: Box<Statement>,
     /// The session's database.
     pub database: String,
@@ -111,6 +112,12 @@ pub struct ReadAnswer {
     pub schema: SchemaRef,
     /// The rows; after an error nothing more.
     pub batches: BoxStream<'static, Result<RecordBatch, ReadError>>,
+}
+
+impl fmt::Debug for ReadAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadAnswer").field("schema", &self.schema).finish_non_exhaustive()
+    }
 }
 
 /// See the module.
@@ -137,6 +144,14 @@ impl ReadEngine {
         base.scalar_functions().get_or_insert_default().extend(functions.scalar);
         base.aggregate_functions().get_or_insert_default().extend(functions.aggregate);
         Ok(Self { parts, settings, snapshots, readers, base: Arc::new(base.build()) })
+    }
+
+    /// The names of all functions that a statement may call, sorted.
+    pub fn functions(&self) -> Vec<String> {
+        let state = &self.base;
+        let names = state.scalar_functions().keys().chain(state.aggregate_functions().keys());
+        let names: BTreeSet<&String> = names.chain(state.window_functions().keys()).collect();
+        names.into_iter().cloned().collect()
     }
 
     /// Answers `query`: returns once its first rows are there.

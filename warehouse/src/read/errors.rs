@@ -4,7 +4,6 @@ use std::error::Error;
 
 use arrow::error::ArrowError;
 use catalog::CatalogError;
-use datafusion::common::utils::datafusion_strsim::normalized_levenshtein;
 use datafusion::common::{Column, DataFusionError, SchemaError};
 
 use super::pin::PinError;
@@ -12,8 +11,8 @@ use super::reader::PartError;
 use super::snapshot::SnapshotError;
 use super::wording::in_sql;
 
-/// How alike two names must be for one to be offered in place of the other: 1 is the same.
-const ALIKE: f64 = 0.6;
+/// More names than these are too many for a message.
+const NAMES_SHOWN: usize = 10;
 
 /// A place in the statement's text, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +33,53 @@ pub enum ReadError {
         what: String,
     },
     /// A column is not there.
-    #[error("there is no column `{name}` here{hint}")]
+    #[error("there is no column `{name}` here{}", among(known))]
     UnknownColumn {
-        /// As typed.
+        /// As typed, with its table where that was typed.
         name: String,
-        /// What was probably meant, or what there is.
-        hint: String,
+        /// The columns that there are.
+        known: Vec<String>,
         /// Where it stands.
         place: Option<Place>,
     },
-    /// A function is not there, or not with these arguments.
+    /// A column's name means several columns.
+    #[error("column `{name}` is in several of these tables: write which one, as in `t`.`{name}`")]
+    AmbiguousColumn {
+        /// As typed.
+        name: String,
+        /// Where it stands.
+        place: Option<Place>,
+    },
+    /// Two columns of a table, or of a subquery, have one name.
+    #[error("two columns are named `{name}` here: give one of them another name with AS")]
+    DuplicateColumn {
+        /// The name.
+        name: String,
+        /// Where it stands.
+        place: Option<Place>,
+    },
+    /// A function is not there.
+    #[error("there is no function `{name}`")]
+    UnknownFunction {
+        /// As typed.
+        name: String,
+        /// Where it stands.
+        place: Option<Place>,
+    },
+    /// A function does not take values of these types.
+    #[error("`{function}` does not take {given}: CAST the argument to another type")]
+    Arguments {
+        /// The function.
+        function: String,
+        /// The types that it was given, as far as the engine tells them.
+        given: String,
+        /// Where it stands.
+        place: Option<Place>,
+    },
+    /// A function cannot be called so.
     #[error("{message}")]
     Function {
-        /// What, and what there is.
+        /// What is wrong.
         message: String,
         /// Where it stands.
         place: Option<Place>,
@@ -57,7 +90,7 @@ pub enum ReadError {
         /// What is wrong.
         message: String,
     },
-    /// It is SQL, and means nothing: wrong types, a name for two things, a column that is not grouped by.
+    /// It is SQL, and means nothing: wrong types, a column that is not grouped by.
     #[error("{message}")]
     Invalid {
         /// What is wrong.
@@ -71,7 +104,16 @@ pub enum ReadError {
         /// What.
         message: String,
     },
-    /// A row's values cannot be worked with: a division by zero, an overflow, a text that is no number.
+    /// A row's divisor is zero.
+    #[error("division by zero: write NULLIF(divisor, 0) for NULL in its place")]
+    DivisionByZero,
+    /// A row's value is beyond its type.
+    #[error("a value is out of its type's range: {message}; CAST to a wider type first")]
+    OutOfRange {
+        /// Which.
+        message: String,
+    },
+    /// A row's values cannot be worked with: a text that is no number.
     #[error("{message}")]
     Value {
         /// What is wrong.
@@ -111,7 +153,13 @@ impl ReadError {
     /// Where in the statement's text it is, if that is known.
     pub fn place(&self) -> Option<Place> {
         match self {
-            Self::UnknownColumn { place, .. } | Self::Function { place, .. } | Self::Invalid { place, .. } => *place,
+            Self::UnknownColumn { place, .. }
+            | Self::AmbiguousColumn { place, .. }
+            | Self::DuplicateColumn { place, .. }
+            | Self::UnknownFunction { place, .. }
+            | Self::Arguments { place, .. }
+            | Self::Function { place, .. }
+            | Self::Invalid { place, .. } => *place,
             _ => None,
         }
     }
@@ -149,6 +197,10 @@ fn own(error: &DataFusionError) -> Option<ReadError> {
         if let Some(error) = error.downcast_ref::<PinError>() {
             return Some(ReadError::Lost(error.clone()));
         }
+        // Tables of the system read the catalog when they are scanned.
+        if let Some(error) = error.downcast_ref::<CatalogError>() {
+            return Some(ReadError::Catalog(error.clone()));
+        }
         cause = error.source();
     }
     None
@@ -184,18 +236,20 @@ fn of_engine(error: &DataFusionError, place: Option<Place>) -> ReadError {
     }
 }
 
+/// The engine tells most of what is wrong with a statement as text.
 fn of_plan(message: String, place: Option<Place>) -> ReadError {
-    // What follows lists the engine's own types, one by one.
-    if let Some((function, _)) = message.split_once(" failed to match any signature") {
-        return ReadError::Function { message: format!("{function} does not take arguments of these types"), place };
+    if let Some((_, rest)) = message.split_once("Invalid function '") {
+        let name = rest.split('\'').next().unwrap_or_default().to_owned();
+        return ReadError::UnknownFunction { name, place };
     }
-    let of_function = [
-        "Invalid function",
-        "Failed to coerce arguments",
-        "Function '",
-        "function '",
-        "does not support the following",
-    ];
+    // What follows lists every type that the function would have taken, in the engine's words.
+    if let Some((before, after)) = message.split_once("' failed to match any signature") {
+        let function = before.rsplit('\'').next().unwrap_or_default().to_owned();
+        let given = after.rsplit_once("DataType: ").map_or("", |(_, given)| given.trim_end_matches([')', '.']).trim());
+        let given = if given.is_empty() { "arguments of these types" } else { given };
+        return ReadError::Arguments { function, given: given.to_owned(), place };
+    }
+    let of_function = ["Failed to coerce arguments", "Function '", "function '", "does not support the following"];
     match of_function.iter().any(|words| message.contains(words)) {
         true => ReadError::Function { message, place },
         false => ReadError::Invalid { message, place },
@@ -203,16 +257,15 @@ fn of_plan(message: String, place: Option<Place>) -> ReadError {
 }
 
 fn of_arrow(error: &ArrowError) -> ReadError {
-    let message = match error {
-        ArrowError::DivideByZero => "division by zero".to_owned(),
+    match error {
+        ArrowError::DivideByZero => ReadError::DivisionByZero,
+        ArrowError::ArithmeticOverflow(message) => ReadError::OutOfRange { message: in_sql(message) },
         ArrowError::CastError(message)
         | ArrowError::ParseError(message)
         | ArrowError::ComputeError(message)
-        | ArrowError::InvalidArgumentError(message)
-        | ArrowError::ArithmeticOverflow(message) => in_sql(message),
-        other => return ReadError::Defect { cause: in_sql(&other.to_string()) },
-    };
-    ReadError::Value { message }
+        | ArrowError::InvalidArgumentError(message) => ReadError::Value { message: in_sql(message) },
+        other => ReadError::Defect { cause: in_sql(&other.to_string()) },
+    }
 }
 
 fn of_schema(error: &SchemaError, place: Option<Place>) -> ReadError {
@@ -225,38 +278,24 @@ fn of_schema(error: &SchemaError, place: Option<Place>) -> ReadError {
             let place = place.or_else(|| {
                 field.spans().first().map(|span| Place { line: span.start.line, column: span.start.column })
             });
-            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
-            ReadError::UnknownColumn { name: name(field), hint: hint(&field.name, &names), place }
+            let known = valid_fields.iter().map(|column| column.name.clone()).collect();
+            ReadError::UnknownColumn { name: name(field), known, place }
         }
-        SchemaError::AmbiguousReference { field } => {
-            let message = format!(
-                "column `{}` is in several of these tables: write which one, as in `t.{}`",
-                name(field),
-                field.name
-            );
-            ReadError::Invalid { message, place }
-        }
+        SchemaError::AmbiguousReference { field } => ReadError::AmbiguousColumn { name: name(field), place },
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            let message = format!("two columns are named `{name}` here: give one of them another name with AS");
-            ReadError::Invalid { message, place }
+            ReadError::DuplicateColumn { name: name.clone(), place }
         }
     }
 }
 
-/// The nearest of `names`, or a few of them.
-pub(super) fn hint(name: &str, names: &[&str]) -> String {
-    let folded = name.to_ascii_lowercase();
-    let alike = |candidate: &str| normalized_levenshtein(&folded, &candidate.to_ascii_lowercase());
-    let nearest = names.iter().map(|candidate| (alike(candidate), candidate)).max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((likeness, candidate)) if likeness >= ALIKE => format!("; did you mean `{candidate}`?"),
-        Some(_) => {
-            let some: Vec<String> = names.iter().take(10).map(|name| format!("`{name}`")).collect();
-            let more = if names.len() > some.len() { ", …" } else { "" };
-            format!("; there are {}{more}", some.join(", "))
-        }
-        None => String::new(),
+/// A few of the names that there are.
+fn among(known: &[String]) -> String {
+    if known.is_empty() {
+        return String::new();
     }
+    let some: Vec<String> = known.iter().take(NAMES_SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = if known.len() > some.len() { ", …" } else { "" };
+    format!("; there are {}{more}", some.join(", "))
 }
 
 #[cfg(test)]
@@ -297,8 +336,32 @@ mod tests {
     }
 
     #[test]
-    fn a_near_name_is_offered_and_otherwise_what_there_is() {
-        assert_eq!(hint("orgin", &["dest", "origin"]), "; did you mean `origin`?");
-        assert_eq!(hint("zzz", &["a", "b"]), "; there are `a`, `b`");
+    fn a_name_that_is_not_there_is_told_with_some_that_are() {
+        let known = (0..12).map(|number| format!("c{number}")).collect();
+        let error = ReadError::UnknownColumn { name: "zzz".to_owned(), known, place: None };
+        assert!(error.to_string().starts_with("there is no column `zzz` here; there are `c0`, `c1`"), "{error}");
+        assert!(error.to_string().ends_with("`c9`, …"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_function_is_told_by_its_name_alone() {
+        let error = DataFusionError::Plan("Invalid function 'cuont'.\nDid you mean 'cot'?".to_owned());
+        assert_eq!(ReadError::from(error), ReadError::UnknownFunction { name: "cuont".to_owned(), place: None });
+    }
+
+    #[test]
+    fn arguments_that_a_function_does_not_take_are_told_in_a_line() {
+        let message = "Internal error: Function 'sum' failed to match any signature, errors: Error during planning: Function 'sum' \
+                       requires Decimal, but received String (DataType: .,Error during planning: Function 'sum' requires \
+                       Interval, but received String DataType: Utf8View).";
+        let error = ReadError::from(DataFusionError::Plan(message.to_owned()));
+        assert_eq!(error.to_string(), "`sum` does not take TEXT: CAST the argument to another type");
+    }
+
+    #[test]
+    fn divisions_and_overflows_are_kinds_of_their_own() {
+        let of = |error| ReadError::from(DataFusionError::ArrowError(Box::new(error), None));
+        assert_eq!(of(ArrowError::DivideByZero), ReadError::DivisionByZero);
+        assert!(matches!(of(ArrowError::ArithmeticOverflow("x".to_owned())), ReadError::OutOfRange { .. }));
     }
 }

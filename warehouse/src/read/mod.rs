@@ -23,7 +23,6 @@ mod runtime;
 mod schemas;
 pub mod session;
 pub mod snapshot;
-mod spelling;
 mod statement;
 mod stream_columns;
 mod wording;

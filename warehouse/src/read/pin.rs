@@ -10,7 +10,8 @@ use std::fmt;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::{Epoch, Offset, OffsetRange, PartKind, StreamId};
-use datafusion::execution::SendableRecordBatchStream;
+/// The rows of a scan.
+pub use datafusion::execution::SendableRecordBatchStream;
 
 /// One query, at all of its owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

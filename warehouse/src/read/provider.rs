@@ -56,25 +56,20 @@ pub struct TableView {
 }
 
 impl TableView {
-    /// The table's rows, with those hidden columns that the statement names, every name as the statement spells it.
-    pub(super) fn rows(
-        pinned: Arc<PinnedTable>,
-        hidden: &BTreeSet<&'static str>,
-        spell: impl Fn(&str) -> String,
-        readers: PartReaders,
-    ) -> Self {
+    /// The table's rows, with those hidden columns that the statement names.
+    pub(super) fn rows(pinned: Arc<PinnedTable>, hidden: &BTreeSet<&'static str>, readers: PartReaders) -> Self {
         let stored = storage_schema(&pinned.snapshot.table);
         let visible = pinned.snapshot.table.columns.len();
         let mut columns: Vec<(FieldRef, Origin)> =
-            (0..visible).map(|at| (renamed(&stored, at, &spell), Origin::Stored(at))).collect();
+            (0..visible).map(|at| (stored_field(&stored, at), Origin::Stored(at))).collect();
         for (name, at) in [(STREAM_COLUMN, visible), (OFFSET_COLUMN, visible + 1)] {
             if hidden.contains(name) {
-                columns.push((renamed(&stored, at, &spell), Origin::Stored(at)));
+                columns.push((stored_field(&stored, at), Origin::Stored(at)));
             }
         }
         for derived in [StreamColumn::Topic, StreamColumn::Partition] {
             if hidden.contains(derived.name()) {
-                let field = Field::new(spell(derived.name()), derived.data_type(), true);
+                let field = Field::new(derived.name(), derived.data_type(), true);
                 columns.push((Arc::new(field), Origin::Derived(derived)));
             }
         }
@@ -82,9 +77,9 @@ impl TableView {
     }
 
     /// The table's error rows; all of their columns show.
-    pub(super) fn errors(pinned: Arc<PinnedTable>, spell: impl Fn(&str) -> String, readers: PartReaders) -> Self {
+    pub(super) fn errors(pinned: Arc<PinnedTable>, readers: PartReaders) -> Self {
         let stored = error_schema();
-        let columns = (0..stored.fields().len()).map(|at| (renamed(&stored, at, &spell), Origin::Stored(at))).collect();
+        let columns = (0..stored.fields().len()).map(|at| (stored_field(&stored, at), Origin::Stored(at))).collect();
         Self::new(pinned, PartKind::Errors, stored, columns, readers)
     }
 
@@ -161,6 +156,9 @@ impl TableView {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let snapshot = &self.pinned.snapshot;
         let parts = self.parts();
+        if parts.is_empty() {
+            return Ok(None);
+        }
         let judged = self.judged();
         let of = |part: &Arc<Part>, columns: &[_]| Arc::new(part_statistics(&snapshot.table, part, columns));
         let predicate = self.predicate(state, filters)?;
@@ -179,9 +177,7 @@ impl TableView {
             .map(|(part, _)| (Arc::clone(part), of(part, &stored)))
             .collect();
         metrics::counter!("millrace_parts_pruned_total").increment((parts.len() - kept.len()) as u64);
-        if kept.is_empty() {
-            return Ok(None);
-        }
+        // Where none is kept the scan stays, over no file: EXPLAIN tells `parts=0/480`.
         let groups = file_groups(&kept, state.config().target_partitions());
         let grouped: usize = groups.iter().map(|group| group.len()).sum();
         assert_eq!(grouped, kept.len(), "I1: each part is read in exactly one group");
@@ -251,7 +247,7 @@ impl TableView {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let position = |at: usize| stored.iter().position(|stored| *stored == at).expect("a needed column is scanned");
         let column = |at: usize| Column::new(self.stored.field(at).name(), position(at));
-        let same = |at: &usize| matches!(self.origins[*at], Origin::Stored(of) if self.stored.field(of).name() == self.schema.field(*at).name());
+        let same = |at: &usize| matches!(self.origins[*at], Origin::Stored(_));
         if wanted.len() == stored.len() && wanted.iter().all(same) {
             return Ok(scan);
         }
@@ -282,9 +278,8 @@ impl TableView {
 /// What the name of an error table ends with.
 pub const ERRORS_SUFFIX: &str = "$errors";
 
-fn renamed(stored: &Schema, at: usize, spell: impl Fn(&str) -> String) -> FieldRef {
-    let field = stored.field(at);
-    Arc::new(field.clone().with_name(spell(field.name())))
+fn stored_field(stored: &Schema, at: usize) -> FieldRef {
+    Arc::clone(&stored.fields()[at])
 }
 
 #[async_trait]

@@ -74,6 +74,16 @@ impl PartReaders {
     pub fn new(store: Arc<dyn ObjectStore>, footer_bytes: usize) -> Self {
         Self { store, footers: Arc::new(Footers::new(footer_bytes)) }
     }
+
+    /// The reader of one part.
+    pub fn reader(&self, part: &Part) -> Box<dyn AsyncFileReader + Send> {
+        Box::new(self.part_reader(part, Count::new()))
+    }
+
+    fn part_reader(&self, part: &Part, fetched: Count) -> PartReader {
+        let (store, footers) = (Arc::clone(&self.store), Arc::clone(&self.footers));
+        PartReader { part: part.clone(), path: Path::from(part.path.as_str()), store, footers, fetched }
+    }
 }
 
 impl fmt::Debug for PartReaders {
@@ -94,14 +104,7 @@ impl ParquetFileReaderFactory for PartReaders {
             return Err(DataFusionError::Execution(format!("{} is not a part", file.path())));
         };
         let metrics = ParquetFileMetrics::new(partition, file.path().as_ref(), metrics);
-        let reader = PartReader {
-            part: part.clone(),
-            path: Path::from(part.path.as_str()),
-            store: Arc::clone(&self.store),
-            footers: Arc::clone(&self.footers),
-            fetched: metrics.bytes_scanned.clone(),
-        };
-        Ok(Box::new(reader))
+        Ok(Box::new(self.part_reader(part, metrics.bytes_scanned.clone())))
     }
 }
 

@@ -1,5 +1,5 @@
-//! From a statement's syntax tree to one that the engine can plan, and the tables that it names: resolved, pinned once
-//! each, and spelled alike.
+//! From a statement's syntax tree to one that the engine can plan, and the tables that it names: resolved and pinned once
+//! each. Columns are compared to the letter here: whoever asks has spelled them as their tables do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement};
 
-use super::errors::{ReadError, hint};
+use super::errors::ReadError;
 use super::hidden;
 use super::provider::{ERRORS_SUFFIX, TableView};
 use super::query_pins::QueryPins;
@@ -20,7 +20,6 @@ use super::resolver::TableResolver;
 use super::schemas::{CATALOG, StatementTables, key};
 use super::session::{Freshness, SessionVector};
 use super::snapshot::{PinnedTable, SnapshotTaker};
-use super::spelling::Spelling;
 
 /// Where a statement's tables come from.
 #[derive(Debug)]
@@ -69,14 +68,8 @@ pub(super) async fn prepare(
     seen: &SessionVector,
     pins: &Arc<QueryPins>,
 ) -> Result<Prepared, ReadError> {
-    let mut spelling = Spelling::new();
-    hidden::HIDDEN.into_iter().for_each(|name| spelling.know(name));
-    // Once with the statement's own spellings, so that names which mean one thing are one name; once with the tables'.
-    spelling.clone().apply(&mut statement);
     let mut missing = BTreeMap::new();
     let resolved = resolve(&statement, sources, &mut missing).await?;
-    learn(&resolved, &mut spelling);
-    spelling.apply(&mut statement);
     let named = hidden::named(&statement);
     let is_table = |name: &ObjectName| is_rows(name, sources.database, &resolved);
     hidden::leave_out(&mut statement, &named, &is_table).map_err(ReadError::invalid)?;
@@ -87,11 +80,11 @@ pub(super) async fn prepare(
             Resolved::Virtual(provider) => provider,
             Resolved::Rows(table) => {
                 let pinned = Arc::clone(&pinned[&table.id]);
-                Arc::new(TableView::rows(pinned, &named, |name| spelling.spell(name), sources.readers.clone()))
+                Arc::new(TableView::rows(pinned, &named, sources.readers.clone()))
             }
             Resolved::Errors(table) => {
                 let pinned = Arc::clone(&pinned[&table.id]);
-                Arc::new(TableView::errors(pinned, |name| spelling.spell(name), sources.readers.clone()))
+                Arc::new(TableView::errors(pinned, sources.readers.clone()))
             }
         };
         tables.insert(name, provider);
@@ -129,10 +122,7 @@ async fn resolve_one(database: &str, name: &str, sources: &Sources<'_>) -> Resul
         let spelled = names.iter().find(|other| other.eq_ignore_ascii_case(name)).map_or(name, String::as_str);
         return match schema.table(spelled).await? {
             Some(provider) => Ok(Resolved::Virtual(provider)),
-            None => {
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                Err(ReadError::UnknownTable { what: format!("table `{database}`.`{name}`{}", hint(name, &names)) })
-            }
+            None => Err(ReadError::UnknownTable { what: format!("table `{database}`.`{name}`") }),
         };
     }
     let suffix_at = name.len().checked_sub(ERRORS_SUFFIX.len());
@@ -141,24 +131,6 @@ async fn resolve_one(database: &str, name: &str, sources: &Sources<'_>) -> Resul
             Ok(Resolved::Errors(sources.resolver.resolve(database, table).await?))
         }
         _ => Ok(Resolved::Rows(sources.resolver.resolve(database, name).await?)),
-    }
-}
-
-/// The spellings of the tables' columns. Those that are not ours first: they cannot be respelled.
-fn learn(resolved: &BTreeMap<(String, String), Resolved>, spelling: &mut Spelling) {
-    for of in resolved.values() {
-        if let Resolved::Virtual(provider) = of {
-            provider.schema().fields().iter().for_each(|field| spelling.know(field.name()));
-        }
-    }
-    for of in resolved.values() {
-        match of {
-            Resolved::Virtual(_) => {}
-            Resolved::Rows(table) => table.columns.iter().for_each(|column| spelling.know(&column.name)),
-            Resolved::Errors(_) => {
-                crate::schema::error_schema().fields().iter().for_each(|field| spelling.know(field.name()))
-            }
-        }
     }
 }
 

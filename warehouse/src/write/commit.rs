@@ -20,8 +20,10 @@ use catalog::{
 };
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use tokio::sync::watch;
-use vfs::World;
+use vfs::{World, planted};
 use wal::Wal;
 
 use super::failpoint::crash_point;
@@ -110,6 +112,11 @@ impl Committer {
             }
         };
         let request = self.request(&piece, parts);
+        if planted::is("wal-released-before-commit") {
+            for (stream, taken) in &piece.streams {
+                taken.batches.iter().for_each(|held| self.wal.release(stream.0, held.position));
+            }
+        }
         crash_point("commit.before");
         let began = self.world.clock.now();
         let outcome = self.settle(&request).await;
@@ -190,6 +197,12 @@ impl Committer {
 
     /// Sends the commit until its end is known, and says so if that takes long.
     async fn settle(&self, request: &CommitRequest) -> Result<CommitOutcome, CatalogError> {
+        if request.parts.is_empty() && planted::is("empty-commit-skipped") {
+            return Ok(CommitOutcome::Committed(Version::ZERO));
+        }
+        if planted::is("unknown-taken-as-failure") {
+            return self.commit_or_undo(request).await;
+        }
         let mut settling = pin!(commit_settled(&*self.catalog, &self.world, request));
         tokio::select! {
             biased;
@@ -203,7 +216,19 @@ impl Committer {
         settling.await
     }
 
-    fn request(&self, piece: &Frozen, parts: Vec<Part>) -> CommitRequest {
+    /// A planted bug: what has no answer is taken for failed.
+    async fn commit_or_undo(&self, request: &CommitRequest) -> Result<CommitOutcome, CatalogError> {
+        let outcome = self.catalog.commit(request).await;
+        if !matches!(outcome, Err(CatalogError::MaybeCommitted { .. })) {
+            return outcome;
+        }
+        for part in &request.parts {
+            drop(self.flusher.objects.delete(&Path::from(part.path.as_str())).await);
+        }
+        Ok(CommitOutcome::Conflict(Conflict::Offsets(Vec::new())))
+    }
+
+    fn request(&self, piece: &Frozen, mut parts: Vec<Part>) -> CommitRequest {
         let advance = |(stream, taken): (&StreamId, &FrozenStream)| {
             let (mut ledger, mut gaps) = (Ledger::default(), Vec::new());
             for batch in taken.pieces() {
@@ -212,6 +237,13 @@ impl Committer {
             }
             StreamAdvance { stream: *stream, epoch: taken.epoch, range: taken.range, ledger, gaps }
         };
+        let mut streams: Vec<StreamAdvance> = piece.streams.iter().map(advance).collect();
+        if streams.len() > 1 && planted::is("streams-committed-partially") {
+            streams.pop();
+        }
+        if parts.len() > 1 && planted::is("parts-committed-partially") {
+            parts.pop();
+        }
         CommitRequest {
             token: CommitToken(self.world.random.next_u128()),
             writer: self.writer,
@@ -219,7 +251,7 @@ impl Committer {
             table_fence: self.table.fence,
             pipeline: Some((self.pipeline.id, self.pipeline.fence)),
             schema: self.table.schema,
-            streams: piece.streams.iter().map(advance).collect(),
+            streams,
             parts,
         }
     }

@@ -120,7 +120,7 @@ impl Worker {
         let others =
             state.tasks.iter().filter(|(other, _)| **other != key).map(|(_, task)| task.queue_bytes).sum::<u64>();
         let (queues, limit) = (others + running.queue_bytes, self.parts.budget.limit());
-        if queues + self.settings.wal.queue_bytes > limit / 4 * 3 {
+        if !self.parts.budget.leaves_room(queues + self.settings.wal.queue_bytes) {
             return Err(WorkerError::Memory { queues, limit });
         }
         state.started += 1;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use catalog::{Epoch, OffsetRange, StreamId};
+use vfs::planted;
 use wal::{WalError, WalPosition};
 
 use super::failpoint::crash_point;
@@ -91,6 +92,9 @@ impl Task {
 
 fn refetch(id: StreamId, stream: &mut Stream, position: catalog::Offset) -> IntakeCommand {
     stream.refetching = true;
+    if planted::is("refetch-lost") {
+        return IntakeCommand::Remove(id);
+    }
     let again = SourceStream {
         stream: id,
         topic: Arc::clone(&stream.report.topic),

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use vfs::planted;
+
 /// One account of bytes for the whole process: memtables, pinned rows, source queues and WAL queues.
 #[derive(Debug)]
 pub struct MemoryBudget {
@@ -35,14 +37,21 @@ impl MemoryBudget {
         self.limit
     }
 
-    /// Whether more may be taken in: a tenth is kept back for what is in hand and for flushes.
+    /// Whether more may be taken in. The rest of the limit is for what is not charged, or only when it is there: a flush's sort
+    /// keys and row groups (about two fifths of its rows), and what the allocator holds beside what was asked of it.
     pub fn has_room(&self) -> bool {
-        self.used() < self.limit / 10 * 9
+        self.used() < self.limit / 20 * 13 || planted::is("memory-limit-ignored")
+    }
+
+    /// Whether enough is left for rows if `queues` bytes are always charged: else memtables would be flushed all the time, or
+    /// nothing would ever be taken in.
+    pub fn leaves_room(&self, queues: u64) -> bool {
+        queues <= self.limit / 20 * 7
     }
 
     /// Whether memtables should be flushed before their time, so that intake need not stop.
     pub fn is_pressed(&self) -> bool {
-        self.used() >= self.limit / 10 * 6
+        self.used() >= self.limit / 20 * 9
     }
 }
 
@@ -80,5 +89,6 @@ mod tests {
         drop(pinned);
         assert_eq!(budget.used(), 0);
         assert!(budget.has_room() && !budget.is_pressed());
+        assert!(budget.leaves_room(30) && !budget.leaves_room(40));
     }
 }

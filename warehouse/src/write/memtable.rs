@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catalog::{Epoch, Offset, OffsetRange, StreamId};
-use vfs::Moment;
+use vfs::{Moment, planted};
 use wal::WalPosition;
 
 use super::batch::Batch;
@@ -53,6 +53,16 @@ impl StreamRows {
             self.frozen,
             self.logged
         );
+    }
+
+    /// Whether it can show all rows from `committed` on.
+    fn reaches(&self, epoch: Epoch, committed: Offset) -> bool {
+        self.epoch == epoch && self.retained <= committed && committed <= self.logged
+    }
+
+    /// A planted bug: it shows what it has.
+    fn is_shown_all_the_same(&self, committed: Offset) -> bool {
+        committed <= self.logged && planted::is("plan-again-ignored")
     }
 
     fn cursors(&self) -> Cursors {
@@ -221,7 +231,8 @@ impl Memtable {
         let mut inner = self.lock();
         let mut released = Vec::new();
         for (stream, taken) in &frozen.streams {
-            let Some(rows) = inner.streams.get_mut(stream).filter(|rows| rows.epoch == taken.epoch) else { continue };
+            let is_of_it = |rows: &&mut StreamRows| rows.epoch == taken.epoch || planted::is("late-flush-merged");
+            let Some(rows) = inner.streams.get_mut(stream).filter(is_of_it) else { continue };
             assert_eq!(rows.committed, taken.range.start, "I3: stream {stream} was committed out of order");
             rows.committed = taken.range.end;
             rows.check();
@@ -246,7 +257,8 @@ impl Memtable {
             inner.retiring.pop_front();
             let Some(rows) = inner.streams.get_mut(&stream) else { continue };
             let through = through.min(rows.committed);
-            while rows.batches.front().is_some_and(|held| held.batch.range.end <= through) {
+            let dropped = if planted::is("retired-before-commit-is-known") { rows.frozen } else { through };
+            while rows.batches.front().is_some_and(|held| held.batch.range.end <= dropped) {
                 rows.batches.pop_front();
             }
             rows.retained = rows.retained.max(through);
@@ -258,7 +270,7 @@ impl Memtable {
     pub fn pin(&self, stream: StreamId, epoch: Epoch, committed: Offset) -> Pinned {
         let inner = self.lock();
         match inner.streams.get(&stream) {
-            Some(rows) if rows.epoch == epoch && rows.retained <= committed && committed <= rows.logged => {
+            Some(rows) if rows.reaches(epoch, committed) || rows.is_shown_all_the_same(committed) => {
                 let range = OffsetRange::new(committed, rows.logged);
                 Pinned::Rows { end: rows.logged, batches: rows.between(range).cloned().collect() }
             }

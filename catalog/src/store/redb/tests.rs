@@ -120,7 +120,11 @@ async fn a_file_of_something_else_is_named_damaged_and_left_alone() {
     }
 }
 
-/// Whatever byte is flipped, and wherever the file is cut: the open either names the damage, or everything is still there.
+/// What the store reads and writes at once.
+const PAGE: usize = 4096;
+
+/// Whatever bit is flipped, whatever page is lost or misplaced, and wherever the file is cut: the open either names the damage,
+/// or everything is still there.
 #[tokio::test]
 async fn damage_is_named_or_harmless_and_never_read_as_data() {
     let directory = tempfile::tempdir().unwrap();
@@ -134,13 +138,21 @@ async fn damage_is_named_or_harmless_and_never_read_as_data() {
     let content = std::fs::read(&path).unwrap();
     let random = SeededRandom::new(3);
     let mut named = 0;
-    for round in 0..150 {
+    for round in 0..300 {
         let mut damaged = content.clone();
         let place = usize::try_from(random.next_u64()).unwrap() % content.len();
-        if round % 10 == 0 {
-            damaged.truncate(place);
-        } else {
-            damaged[place..].iter_mut().take(64).for_each(|byte| *byte ^= 0x55);
+        let page = place / PAGE * PAGE..(place / PAGE * PAGE + PAGE).min(content.len());
+        match round % 10 {
+            0 => damaged.truncate(place),
+            1..4 => damaged[place] ^= 1 << (round % 8),
+            4 => damaged[page].fill(0),
+            // A page that was written to the place of another.
+            5 => {
+                let from = usize::try_from(random.next_u64()).unwrap() % (content.len() - page.len());
+                let from = from / PAGE * PAGE..from / PAGE * PAGE + page.len();
+                damaged[page].copy_from_slice(&content[from]);
+            }
+            _ => damaged[place..].iter_mut().take(64).for_each(|byte| *byte ^= 0x55),
         }
         if damaged.is_empty() {
             continue;
@@ -156,7 +168,7 @@ async fn damage_is_named_or_harmless_and_never_read_as_data() {
             Err(other) => panic!("round {round}: damage at {place} was called {other}"),
         }
     }
-    assert!(named > 30, "only {named} were in a page that is used");
+    assert!(named > 50, "only {named} were in a page that is used");
 }
 
 #[tokio::test]

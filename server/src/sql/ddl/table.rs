@@ -27,7 +27,9 @@ impl Ddl<'_> {
             Err(error) => return Err(of_catalog(&error)),
         }
         for option in &create.ignored {
-            let message = format!("'{option}' was read and has no effect: every table is a Millrace table in utf8mb4");
+            let message = format!(
+                "'{option}' was read and has no effect: tables are kept by PARTITION BY and ORDER BY, texts in utf8mb4"
+            );
             self.diagnostics.warn(OPTION_IGNORED, message);
         }
         Ok(())

@@ -39,9 +39,15 @@ pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Statement, SqlError> 
     if cursor.at_end() {
         return Err(SqlError::new(EMPTY, "Query was empty"));
     }
-    let statement = read(&mut cursor).map_err(|error| refusal(text, error))?;
-    end(&mut cursor).map_err(|error| refusal(text, error.into()))?;
-    Ok(with_headings(statement, text, cursor))
+    let whole = read(&mut cursor).and_then(|statement| {
+        end(&mut cursor)?;
+        Ok(statement)
+    });
+    match whole {
+        Ok(statement) => Ok(with_headings(statement, text, cursor)),
+        Err(Fault::Meaning(error)) => Err(error),
+        Err(Fault::Syntax(error)) => Err(place::syntax_error(text, &error, &cursor.into_parts().0)),
+    }
 }
 
 /// Why a statement is not read: its syntax, or what it says.
@@ -60,13 +66,6 @@ impl From<datafusion::sql::sqlparser::parser::ParserError> for Fault {
 impl From<SqlError> for Fault {
     fn from(error: SqlError) -> Self {
         Self::Meaning(error)
-    }
-}
-
-fn refusal(text: &str, fault: Fault) -> SqlError {
-    match fault {
-        Fault::Syntax(error) => place::syntax_error(text, &error),
-        Fault::Meaning(error) => error,
     }
 }
 

@@ -1,12 +1,18 @@
 //! Places in a statement's text: from the parser's lines and columns to bytes, and to a caret under the place.
 
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::{Location, TokenizerError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, TokenizerError, Word};
 
 use crate::mysql::SqlError;
 
 /// Characters shown on either side of a faulty place.
 const AROUND: usize = 60;
+/// Words that begin statements and clauses. Misspelt, most of them are read as an alias, and the parser stumbles a word later.
+const BEGINNINGS: [&str; 16] = [
+    "CREATE", "DESCRIBE", "DROP", "EXPLAIN", "FROM", "GROUP", "HAVING", "INNER", "JOIN", "LIMIT", "ORDER", "SELECT",
+    "SHOW", "UNION", "VALUES", "WHERE",
+];
 
 /// Where each line of a text begins.
 #[derive(Clone, Debug)]
@@ -35,17 +41,38 @@ impl Lines {
     }
 }
 
-/// Error 1064 with the place and a caret under it.
-pub(crate) fn syntax_error(text: &str, error: &ParserError) -> SqlError {
+/// Error 1064 with the place and a caret under it. `tokens` are those of the text.
+pub(crate) fn syntax_error(text: &str, error: &ParserError, tokens: &[TokenWithSpan]) -> SqlError {
     match error {
         ParserError::RecursionLimitExceeded => {
             SqlError::syntax("the statement is nested too deeply; write it with fewer parentheses or subqueries")
         }
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => {
             let (what, place) = split_place(message);
-            syntax_error_at(text, &plain(what), place.unwrap_or_else(|| end_of(text)))
+            let place = place.unwrap_or_else(|| end_of(text));
+            match misspelt(tokens, place) {
+                Some((found, meant, place)) => {
+                    syntax_error_at(text, &format!("expected {meant}, found {found}"), place)
+                }
+                None => syntax_error_at(text, &plain(what), place),
+            }
         }
     }
+}
+
+/// The word at `place`, or else the one before it, if it is all but the beginning of a clause; and which it is, and where.
+fn misspelt(tokens: &[TokenWithSpan], place: Location) -> Option<(&str, &'static str, Location)> {
+    let is_word = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
+    let until: Vec<&TokenWithSpan> =
+        tokens.iter().filter(is_word).take_while(|token| token.span.start <= place).collect();
+    until.iter().rev().take(2).find_map(|token| match &token.token {
+        Token::Word(Word { value, quote_style: None, keyword: Keyword::NoKeyword }) => {
+            let typed = value.to_ascii_uppercase();
+            let meant = BEGINNINGS.into_iter().find(|word| strsim::damerau_levenshtein(&typed, word) == 1)?;
+            Some((value.as_str(), meant, token.span.start))
+        }
+        _ => None,
+    })
 }
 
 /// The same for a text that cannot be cut into tokens.
@@ -92,7 +119,10 @@ fn end_of(text: &str) -> Location {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
     use super::*;
+    use crate::sql::dialect::MillraceDialect;
 
     #[test]
     fn a_place_counts_characters_and_a_slice_bytes() {
@@ -104,21 +134,39 @@ mod tests {
         assert_eq!(lines.slice(text, Location::new(0, 0), Location::new(0, 0)), None);
     }
 
+    fn told(text: &str, error: &str) -> String {
+        let tokens = Tokenizer::new(&MillraceDialect, text).tokenize_with_location().unwrap();
+        syntax_error(text, &ParserError::ParserError(error.into()), &tokens).message
+    }
+
     #[test]
     fn the_caret_stands_under_the_fault() {
-        let error = ParserError::ParserError("Expected: end of statement, found: 2 at Line: 2, Column: 3".into());
-        let error = syntax_error("SELECT 1\n  2", &error);
         assert_eq!(
-            error.message,
+            told("SELECT 1\n  2", "Expected: end of statement, found: 2 at Line: 2, Column: 3"),
             "You have an error in your SQL syntax; expected end of statement, found 2 at line 2, column 3\n    2\n    ^"
         );
     }
 
     #[test]
     fn a_statement_that_ends_too_early_is_marked_at_its_end() {
-        let error = syntax_error("SELECT", &ParserError::ParserError("Expected: an expression, found: EOF".into()));
-        assert!(error.message.ends_with(
+        assert!(told("SELECT", "Expected: an expression, found: EOF").ends_with(
             "expected an expression, found the end of the statement at line 1, column 7\n  SELECT\n        ^"
         ));
+    }
+
+    #[test]
+    fn a_clause_whose_first_word_is_misspelt_is_marked_there() {
+        for (text, column, words) in [
+            ("SELECT 1\nFORM flights", 6, "expected FROM, found FORM at line 2, column 1\n  FORM flights\n  ^"),
+            ("SELECT 1\nFROM t WEHRE a = 1", 14, "expected WHERE, found WEHRE at line 2, column 8\n"),
+            ("SELECT 1\nFROM t a ODER BY a", 10, "expected ORDER, found ODER at line 2, column 10\n"),
+        ] {
+            let message = told(text, &format!("Expected: end of statement, found: x at Line: 2, Column: {column}"));
+            assert!(message.contains(words), "{message}");
+        }
+        for text in ["SELECT 1\n`form` flights", "SELECT 1\nfromage flights x"] {
+            let message = told(text, "Expected: end of statement, found: flights at Line: 2, Column: 9");
+            assert!(message.contains("found flights"), "{message}");
+        }
     }
 }

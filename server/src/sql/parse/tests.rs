@@ -55,8 +55,13 @@ fn one_statement_at_a_time() {
 fn a_fault_is_shown_with_a_caret_under_it() {
     let error = refused("SELECT a\n  FORM t");
     assert_eq!(error.code, 1064);
-    assert!(error.message.ends_with("at line 2, column 8\n    FORM t\n         ^"), "{}", error.message);
-    assert!(refused("selec 1").message.contains("a statement, such as SELECT, SHOW or CREATE, found selec"));
+    assert!(
+        error.message.ends_with("expected FROM, found FORM at line 2, column 3\n    FORM t\n    ^"),
+        "{}",
+        error.message
+    );
+    assert!(refused("selec 1").message.contains("expected SELECT, found selec at line 1, column 1"));
+    assert!(refused("hello 1").message.contains("a statement, such as SELECT, SHOW or CREATE, found hello"));
     assert!(refused("SELECT 'abc").message.contains("^"));
 }
 

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor, TableWithJoins,
+    VisitMut, VisitorMut, WindowType,
 };
 
 use super::{Relation, RelationKey, exact};
@@ -69,8 +70,8 @@ impl Spelling<'_> {
         }
     }
 
-    fn spell_joins(&self, select: &mut Select) {
-        for join in select.from.iter_mut().flat_map(|table| table.joins.iter_mut()) {
+    fn spell_joins(&self, tables: &mut TableWithJoins) {
+        for join in &mut tables.joins {
             if let Some(JoinConstraint::Using(columns)) = constraint(&mut join.join_operator) {
                 for part in columns.iter_mut().flat_map(|column| column.0.iter_mut()) {
                     if let ObjectNamePart::Identifier(ident) = part {
@@ -92,8 +93,19 @@ fn constraint(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
         | JoinOperator::RightOuter(constraint)
         | JoinOperator::FullOuter(constraint)
         | JoinOperator::CrossJoin(constraint)
-        | JoinOperator::StraightJoin(constraint) => Some(constraint),
-        _ => None,
+        | JoinOperator::StraightJoin(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint)
+        | JoinOperator::AsOf { constraint, .. } => Some(constraint),
+        JoinOperator::CrossApply
+        | JoinOperator::OuterApply
+        | JoinOperator::ArrayJoin
+        | JoinOperator::LeftArrayJoin
+        | JoinOperator::InnerArrayJoin => None,
     }
 }
 
@@ -156,7 +168,13 @@ impl VisitorMut for Spelling<'_> {
                 _ => {}
             }
         }
-        self.spell_joins(select);
+        select.from.iter_mut().for_each(|tables| self.spell_joins(tables));
+        for NamedWindowDefinition(name, meaning) in &mut select.named_window {
+            lower(name);
+            if let NamedWindowExpr::NamedWindow(other) = meaning {
+                lower(other);
+            }
+        }
         ControlFlow::Continue(())
     }
 
@@ -169,8 +187,13 @@ impl VisitorMut for Spelling<'_> {
                 }
                 alias.iter_mut().for_each(|alias| self.spell_alias(alias));
             }
-            TableFactor::Derived { alias: Some(alias), .. } | TableFactor::NestedJoin { alias: Some(alias), .. } => {
-                self.spell_alias(alias);
+            TableFactor::Derived { alias, .. }
+            | TableFactor::TableFunction { alias, .. }
+            | TableFactor::Function { alias, .. }
+            | TableFactor::UNNEST { alias, .. } => alias.iter_mut().for_each(|alias| self.spell_alias(alias)),
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                alias.iter_mut().for_each(|alias| self.spell_alias(alias));
+                self.spell_joins(table_with_joins);
             }
             _ => {}
         }
@@ -188,6 +211,11 @@ impl VisitorMut for Spelling<'_> {
                 lower(&mut idents[0]);
                 self.spell_of(&qualifier, &mut idents[1]);
             }
+            Expr::Function(function) => match &mut function.over {
+                Some(WindowType::NamedWindow(name)) => lower(name),
+                Some(WindowType::WindowSpec(window)) => window.window_name.iter_mut().for_each(lower),
+                None => {}
+            },
             _ => {}
         }
         ControlFlow::Continue(())

@@ -59,6 +59,11 @@ async fn tables_and_columns_get_the_spelling_of_the_catalog() {
             "SELECT 1 FROM `default`.`Orders` AS `orders` JOIN `default`.`users` AS `users` USING(`orderId`)",
         ),
         (
+            "SELECT sum(total) OVER W FROM (orders o JOIN users u USING (ORDERID)) WINDOW w AS (ORDER BY o.ORDERID)",
+            "SELECT sum(`Total`) OVER `w` FROM (`default`.`Orders` `o` JOIN `default`.`users` `u` USING(`orderId`)) \
+             WINDOW `w` AS (ORDER BY `o`.`orderId`)",
+        ),
+        (
             "SELECT TABLE_name FROM INFORMATION_SCHEMA.tables",
             "SELECT `TABLE_NAME` FROM `information_schema`.`tables` AS `tables`",
         ),

@@ -46,7 +46,7 @@ fn binary(left: Box<Expr>, op: BinaryOperator, right: Box<Expr>, pipes_concat: b
     }
 }
 
-fn cast(expr: Box<Expr>, data_type: DataType) -> Expr {
+pub(super) fn cast(expr: Box<Expr>, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None }
 }
 
@@ -77,13 +77,8 @@ fn call(mut function: Function) -> Expr {
 }
 
 /// The operands of a plain call.
-fn operands(function: &Function) -> Option<Vec<Expr>> {
-    let list = match &function.args {
-        FunctionArguments::List(list) => list,
-        // `CURRENT_USER` needs no parentheses.
-        FunctionArguments::None => return Some(Vec::new()),
-        FunctionArguments::Subquery(_) => return None,
-    };
+pub(super) fn operands(function: &Function) -> Option<Vec<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
     if list.duplicate_treatment.is_some() || !list.clauses.is_empty() || function.over.is_some() {
         return None;
     }

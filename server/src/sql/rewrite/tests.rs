@@ -31,13 +31,58 @@ fn what_the_session_knows_becomes_a_literal() {
         "SELECT 'demo', '8.4.0-x', 'root@host', 7, 1"
     );
     assert_eq!(
-        rewritten("SELECT SCHEMA(), DATABASE(), CURRENT_USER()"),
+        rewritten("SELECT SCHEMA(), DATABASE(), CURRENT_USER"),
         "SELECT 'demo', 'demo' AS `'demo':2`, 'root@host'"
     );
     assert_eq!(
         rewritten("SELECT @@session.sql_select_limit, @@GLOBAL.license"),
         "SELECT 9223372036854775807, 'Apache-2.0'"
     );
+    assert_eq!(
+        rewritten("SELECT NOW(), NOW(3), CURDATE()"),
+        "SELECT TIMESTAMP '2013-01-31 12:00:00', TIMESTAMP '2013-01-31 12:00:00.123', DATE \
+         '2013-01-31'"
+    );
+    assert_eq!(rewritten("SELECT CURRENT_USER(), `current_user`"), "SELECT 'root@host', `current_user`");
+    assert_eq!(rewritten("SELECT CURRENT_DATE, UNIX_TIMESTAMP()"), "SELECT DATE '2013-01-31', 1359633600");
+    let error = rewritten_under("SELECT @@nothing.such", &Variables::new("8")).unwrap_err();
+    assert_eq!(error.code, 1193);
+}
+
+#[test]
+fn parts_of_dates_and_their_formats_become_the_engines() {
+    for (mysql, engine) in [
+        ("YEAR(a)", "date_part('year', a)"),
+        ("DAYOFMONTH(a)", "date_part('day', a)"),
+        ("DAYOFWEEK(a)", "(date_part('dow', a) + 1)"),
+        ("WEEKDAY(a)", "(date_part('isodow', a) - 1)"),
+        ("MICROSECOND(a)", "(date_part('microsecond', a) % 1000000)"),
+        ("UNIX_TIMESTAMP(a)", "CAST(date_part('epoch', a) AS BIGINT)"),
+        ("DATE(a)", "CAST(a AS DATE)"),
+        ("DATE_ADD(a, INTERVAL 1 DAY)", "(a + INTERVAL 1 DAY)"),
+        ("SUBDATE(a, INTERVAL 2 MONTH)", "(a - INTERVAL 2 MONTH)"),
+        ("DATE_FORMAT(a, '%Y-%m-%d %H:%i:%s.%f')", "to_char(a, '%Y-%m-%d %H:%M:%S.%6f')"),
+        ("DATE_FORMAT(a, '%W, %M %e%%q%q')", "to_char(a, '%A, %B %-d%%qq')"),
+        ("HOUR(NOW())", "date_part('hour', TIMESTAMP '2013-01-31 12:00:00')"),
+    ] {
+        assert_eq!(rewritten(&format!("SELECT {mysql}")), format!("SELECT {engine}"), "{mysql}");
+    }
+    for format in ["'%D'", "concat('%', 'Y')", "5"] {
+        let statement = format!("SELECT DATE_FORMAT(a, {format})");
+        assert_eq!(rewritten_under(&statement, &Variables::new("8")).unwrap_err().code, 1235, "{format}");
+    }
+}
+
+#[test]
+fn every_function_of_our_own_is_rewritten() {
+    for name in FUNCTIONS {
+        let calls = ["()", "(a)", "(a, INTERVAL 1 DAY)", "(a, b)", "(a, b, c)"];
+        let changes = |arguments: &&str| {
+            let call = format!("SELECT {name}{arguments}");
+            rewritten_under(&call, &Variables::new("8")).is_ok_and(|text| text != call)
+        };
+        assert!(calls.iter().any(changes), "{name}");
+    }
 }
 
 #[test]
@@ -81,6 +126,13 @@ fn columns_of_the_same_name_are_told_apart() {
     // The engine calls both a subquery, and both sums the same.
     assert_eq!(rewritten("SELECT (SELECT 1), (SELECT 2)"), "SELECT (SELECT 1), (SELECT 2) AS `(select 2)`");
     assert_eq!(rewritten("SELECT a + 1, t.a + 1, 2"), "SELECT a + 1, t.a + 1 AS `t.a + 1`, 2");
+    // And a cast as what is cast.
+    assert_eq!(rewritten("SELECT a, CAST(a AS DATE)"), "SELECT a, CAST(a AS DATE) AS `a:2`");
+    assert_eq!(rewritten("SELECT 1, CAST(1 AS DOUBLE)"), "SELECT 1, CAST(1 AS DOUBLE) AS `1:2`");
+    assert_eq!(
+        rewritten("SELECT '2024-01-01', DATE '2024-01-01'"),
+        "SELECT '2024-01-01', DATE '2024-01-01' AS `'2024-01-01':2`"
+    );
 }
 
 #[test]

@@ -4,11 +4,10 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use catalog::CatalogError;
 use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, SetExpr, UnaryOperator, Value as Literal};
-use futures::StreamExt;
 
 use super::super::create_text;
 use super::super::ddl::pipeline::no_such_pipeline;
-use super::super::errors::{of_catalog, of_engine};
+use super::super::errors::of_catalog;
 use super::super::parse::parse_own;
 use super::super::resolve::{ERRORS_SUFFIX, no_such_table};
 use super::super::show::show_query;
@@ -16,7 +15,7 @@ use super::super::statement::{Name, Query, Setting, Show, ShowWhat};
 use super::super::system::SystemTable;
 use super::super::variables::Value;
 use super::Session;
-use super::rows::{Limit, one_row};
+use super::rows::{Limit, next_batch, one_row};
 use crate::mysql::{Answer, SqlError};
 
 /// MySQL's number for a variable that does not exist.
@@ -85,9 +84,7 @@ impl Session {
             select.projection = vec![SelectItem::UnnamedExpr(expr)];
         }
         let mut answer = self.ask(ast::Statement::Query(Box::new(query))).await?;
-        let first =
-            limit.clone().hold(async { answer.stream.next().await.transpose().map_err(|error| of_engine(&error)) });
-        match first.await? {
+        match limit.clone().hold(next_batch(&mut answer.batches)).await? {
             Some(batch) if batch.num_rows() > 0 && batch.num_columns() > 0 => Ok(Some(value_at(batch.column(0)))),
             _ => Ok(Some(Value::Null)),
         }

@@ -1,7 +1,7 @@
 //! Rows on their way to a client: headed as typed, errors in MySQL's words, ended by KILL and by the time limit.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -9,10 +9,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use vfs::{Clock, Moment};
+use warehouse::read::engine::ReadAnswer;
+use warehouse::read::errors::ReadError;
 
-use super::super::errors::of_engine;
+use super::super::errors::of_read;
 use super::super::headings::Heading;
-use super::super::seams::QueryAnswer;
 use super::super::sessions::Presence;
 use super::super::units::millis_text;
 use crate::mysql::{Answer, SqlError};
@@ -68,17 +69,47 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// The rows of `answer` under `headings`.
-pub(super) fn answer_rows(answer: QueryAnswer, headings: &[Heading], limit: Limit, presence: Arc<Presence>) -> Answer {
-    let schema = headed(&answer.stream.schema(), headings);
-    let state = (answer.stream, limit, EndOnDrop(presence));
+/// The error that ended a statement's rows. The statement was answered before, so its session takes it from here when it is
+/// asked for it next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LateError(Arc<Mutex<Option<SqlError>>>);
+
+impl LateError {
+    fn set(&self, error: &SqlError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    }
+
+    pub(super) fn take(&self) -> Option<SqlError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The next batch of rows that flow already: no name is unknown any more.
+pub(super) async fn next_batch(
+    batches: &mut BoxStream<'static, Result<RecordBatch, ReadError>>,
+) -> Result<Option<RecordBatch>, SqlError> {
+    batches.next().await.transpose().map_err(|error| of_read(&error, Vec::new))
+}
+
+/// The rows of `answer` under `headings`; an error among them is left in `late` too.
+pub(super) fn answer_rows(
+    answer: ReadAnswer,
+    headings: &[Heading],
+    limit: Limit,
+    presence: Arc<Presence>,
+    late: LateError,
+) -> Answer {
+    let schema = headed(&answer.schema, headings);
+    let state = (answer.batches, limit, late, EndOnDrop(presence));
     let rows = stream::unfold(Some(state), |state| async {
-        let (mut rows, limit, end) = state?;
-        let next = limit.clone().hold(async { rows.next().await.transpose().map_err(|error| of_engine(&error)) }).await;
-        match next {
-            Ok(Some(batch)) => Some((Ok(batch), Some((rows, limit, end)))),
+        let (mut batches, limit, late, end) = state?;
+        match limit.clone().hold(next_batch(&mut batches)).await {
+            Ok(Some(batch)) => Some((Ok(batch), Some((batches, limit, late, end)))),
             Ok(None) => None,
-            Err(error) => Some((Err(error), None)),
+            Err(error) => {
+                late.set(&error);
+                Some((Err(error), None))
+            }
         }
     });
     let stream: BoxStream<'static, Result<RecordBatch, SqlError>> = rows.boxed();

@@ -20,12 +20,14 @@ mod streams;
 mod tasks;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use catalog::CatalogError;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::error::DataFusionError;
 
-use super::seams::SystemTables;
 use cells::{Cell, Kind};
 use provider::SystemProvider;
 
@@ -217,21 +219,35 @@ impl SystemTable {
     }
 }
 
-/// The tables as one session sees them during one statement.
+/// The schemas of the system as one session sees them during one statement.
+pub(crate) fn schemas(reader: Reader) -> BTreeMap<String, Arc<dyn SchemaProvider>> {
+    let reader = Arc::new(reader);
+    let schema = |name: &'static str| -> (String, Arc<dyn SchemaProvider>) {
+        (name.to_owned(), Arc::new(SystemSchema { name, reader: Arc::clone(&reader) }))
+    };
+    SystemTable::schemas().map(schema).into()
+}
+
+/// One of them.
 #[derive(Debug)]
-pub(crate) struct SessionTables {
+struct SystemSchema {
+    name: &'static str,
     reader: Arc<Reader>,
 }
 
-impl SessionTables {
-    pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader: Arc::new(reader) }
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        SystemTable::all().filter(|table| table.schema() == self.name).map(|table| table.name().to_owned()).collect()
     }
-}
 
-impl SystemTables for SessionTables {
-    fn table(&self, schema: &str, table: &str) -> Option<Arc<dyn TableProvider>> {
-        let found = SystemTable::find(schema, table)?;
-        Some(Arc::new(SystemProvider::new(found, Arc::clone(&self.reader))))
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let provider =
+            |found| -> Arc<dyn TableProvider> { Arc::new(SystemProvider::new(found, Arc::clone(&self.reader))) };
+        Ok(SystemTable::find(self.name, name).map(provider))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        SystemTable::find(self.name, name).is_some()
     }
 }

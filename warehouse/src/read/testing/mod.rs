@@ -67,8 +67,8 @@ pub(super) fn flights() -> Table {
         schema: SchemaId(1),
         fence: Fence(1),
         columns: vec![
-            column(1, "Id", bigint, false),
-            column(2, "Origin", ColumnType::Text { characters_max: None }, true),
+            column(1, "id", bigint, false),
+            column(2, "origin", ColumnType::Text { characters_max: None }, true),
             column(3, "departs", ColumnType::DateTime, true),
             column(4, "fare", ColumnType::Double, true),
         ],
@@ -132,26 +132,31 @@ impl Shop {
 
     /// Logs and shows `offsets` more offsets of a stream.
     pub(super) fn publish(&self, stream: u64, offsets: u64) {
+        self.publish_at(stream, offsets, |offset| offset as f64 / 2.0);
+    }
+
+    /// The same, at fares of the test's choice.
+    pub(super) fn publish_at(&self, stream: u64, offsets: u64, fare: impl Fn(u64) -> f64) {
         let stream = StreamId(stream);
         let (address, epoch, end) = self.workers.held(stream);
         let range = OffsetRange::new(end, Offset(end.0 + offsets));
-        let batch = self.batch(stream, range);
+        let batch = self.batch(stream, range, fare);
         let held = Held { charge: self.budget.charge(batch.bytes()), batch, position: self.position };
         assert!(self.workers.memtable(&address).publish(epoch, held, vfs::Moment::default()));
     }
 
-    fn batch(&self, stream: StreamId, range: OffsetRange) -> Batch {
+    fn batch(&self, stream: StreamId, range: OffsetRange, fare: impl Fn(u64) -> f64) -> Batch {
         let (errors, rows): (Vec<u64>, Vec<u64>) = (range.start.0..range.end.0).partition(|offset| is_error(*offset));
         let ledger = Ledger { rows: rows.len() as u64, errors: errors.len() as u64, ..Ledger::default() };
         let errors = (!errors.is_empty()).then(|| error_rows(stream, &errors));
-        Batch::new(stream, range, self.rows(stream, &rows), errors, ledger, vec![])
+        Batch::new(stream, range, self.rows(stream, &rows, fare), errors, ledger, vec![])
     }
 
-    fn rows(&self, stream: StreamId, offsets: &[u64]) -> RecordBatch {
+    fn rows(&self, stream: StreamId, offsets: &[u64], fare: impl Fn(u64) -> f64) -> RecordBatch {
         let ids: Int64Array = offsets.iter().map(|offset| id(stream.0, *offset)).collect();
         let origins: StringArray = offsets.iter().map(|offset| origin(*offset)).collect();
         let departs: TimestampMicrosecondArray = offsets.iter().map(|offset| Some(departs(*offset))).collect();
-        let fares: Float64Array = offsets.iter().map(|offset| Some(*offset as f64 / 2.0)).collect();
+        let fares: Float64Array = offsets.iter().map(|offset| Some(fare(*offset))).collect();
         let streams: Int64Array = offsets.iter().map(|_| stream.0 as i64).collect();
         let positions: Int64Array = offsets.iter().map(|offset| *offset as i64).collect();
         RecordBatch::try_new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::testing::{Shop, rows_among};
 
 /// What a query must see of each stream: a prefix, whole.
-const PREFIXES: &str = "SELECT _stream, count(*), max(_offset), sum(Id) FROM Flights GROUP BY _stream ORDER BY _stream";
+const PREFIXES: &str = "SELECT _stream, count(*), max(_offset), sum(id) FROM Flights GROUP BY _stream ORDER BY _stream";
 
 fn expected(stream: u64, offsets: u64) -> String {
     let rows = (0..offsets).filter(|offset| !super::super::testing::is_error(*offset));
@@ -72,7 +72,7 @@ async fn a_self_join_sees_one_snapshot() {
     shop.workers.before_scan(|| {});
     // More rows arrive, and all is committed and retired, between the two scans.
     shop.workers.before_scan(move || other.publish(1, 30));
-    let sql = "SELECT count(*), count(b.Id), count(a.Id) FROM Flights a FULL JOIN Flights b ON a.Id = b.Id";
+    let sql = "SELECT count(*), count(b.id), count(a.id) FROM Flights a FULL JOIN Flights b ON a.id = b.id";
     let rows = rows_among(30);
     assert_eq!(shop.answer(sql).await, vec![format!("{rows}|{rows}|{rows}")]);
     assert_eq!(shop.catalog.snapshots(), 1);

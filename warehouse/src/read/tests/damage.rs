@@ -12,7 +12,7 @@ use super::super::reader::PartError;
 use super::super::testing::{Shop, rows_among};
 
 const SUM: &str =
-    "SELECT count(*), sum(Id), sum(fare), max(Origin), max(departs), max(_offset), min(_stream) FROM Flights";
+    "SELECT count(*), sum(id), sum(fare), max(origin), max(departs), max(_offset), min(_stream) FROM Flights";
 
 #[tokio::test]
 async fn a_flipped_bit_anywhere_in_a_part_is_found_before_a_row_is_returned() {

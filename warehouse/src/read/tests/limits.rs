@@ -64,9 +64,13 @@ async fn a_query_beyond_the_memory_limit_is_an_error_that_says_so() {
 async fn a_query_beyond_the_memory_limit_spills_where_it_may() {
     let directory = std::env::temp_dir().join(format!("millrace-read-spill-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let limits = QueryLimits { memory_bytes: 16 << 20, spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
+    let limits = QueryLimits { memory_bytes: 8 << 20, spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
     let shop = Shop::open_with(ReadSettings { limits, partitions: 2, ..ReadSettings::default() }).await;
-    shop.publish(1, 200_000);
+    // In batches as a worker's are: a piece of a batch counts with all of the batch's memory, so that one of 200,000 rows
+    // would not fit by itself.
+    for _ in 0..20 {
+        shop.publish(1, 10_000);
+    }
     let sql = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY fare DESC, id, origin) AS r FROM flights) s";
     assert_eq!(shop.number(sql).await, rows_among(200_000));
     drop(shop);

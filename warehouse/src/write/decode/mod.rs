@@ -16,6 +16,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use catalog::{Gap, GapKind, Ledger, Offset, Pipeline, RecordFormat, StreamId, Table};
+use vfs::planted;
 
 mod column;
 mod error_rows;
@@ -149,6 +150,9 @@ impl PipelineDecoder {
         self.unknown_fields += decoded.unknown_fields;
         let mut result = self.transform.apply(decoded, origin, records);
         result.errors.sort_by_key(|error| error.record);
+        if planted::is("error-rows-dropped") {
+            result.filtered += std::mem::take(&mut result.errors).len();
+        }
 
         let count = result.row_records.len();
         let offset = |record: &u32| kafka_offset(records.get(*record as usize).offset);
@@ -197,9 +201,12 @@ fn ledger(fetched: &Fetched, rows: usize, errors: usize, filtered: usize) -> (Le
         }
         gaps.push(*gap);
     }
+    if planted::is("filtered-not-counted") {
+        ledger.skipped += std::mem::take(&mut ledger.filtered);
+    }
     // What has no record and no named reason was passed over in silence by the broker.
     let settled = fetched.records.len() as u64 + ledger.expired + ledger.truncated;
-    ledger.skipped = fetched
+    ledger.skipped += fetched
         .range
         .offsets()
         .checked_sub(settled)

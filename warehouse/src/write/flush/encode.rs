@@ -1,10 +1,11 @@
 //! Parquet: ZSTD, page index, delta-coded hidden columns; and the checksums of the object's blocks.
 
+use std::io;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use bytes::Bytes;
 use catalog::BlockChecksums;
 use parquet::arrow::ArrowWriter;
@@ -28,6 +29,8 @@ const ROW_GROUP_BYTES: usize = 128 << 20;
 const BLOCKS_MAX: u64 = 256;
 /// No block is smaller than this.
 const BLOCK_BYTES_MIN: u64 = 64 << 10;
+/// Bytes of one piece of an encoded part.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Encodes the rows of `order`; shows each chunk of them to `seen` on its way.
 pub(super) fn parquet(
@@ -36,8 +39,9 @@ pub(super) fn parquet(
     batches: &[RecordBatch],
     order: &[RowAt],
     mut seen: impl FnMut(&RecordBatch),
-) -> Result<Bytes, ParquetError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties(key)?))?;
+) -> Result<Vec<Bytes>, ParquetError> {
+    let properties = properties(key, &columns_with_nan(schema, batches))?;
+    let mut writer = ArrowWriter::try_new(Pieces::default(), Arc::clone(schema), Some(properties))?;
     let chunk_rows = chunk_rows(batches);
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     for rows in order.chunks(chunk_rows) {
@@ -45,7 +49,41 @@ pub(super) fn parquet(
         seen(&chunk);
         writer.write(&chunk)?;
     }
-    Ok(writer.into_inner()?.into())
+    Ok(writer.into_inner()?.finish())
+}
+
+/// The encoded bytes in pieces of one size: a single buffer would double, and copy itself, as it grows (I8).
+#[derive(Default)]
+struct Pieces {
+    full: Vec<Bytes>,
+    last: Vec<u8>,
+}
+
+impl Pieces {
+    fn finish(mut self) -> Vec<Bytes> {
+        if !self.last.is_empty() {
+            self.full.push(self.last.into());
+        }
+        self.full
+    }
+}
+
+impl io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.last.capacity() == 0 {
+            self.last.reserve_exact(PIECE_BYTES);
+        }
+        let taken = bytes.len().min(PIECE_BYTES - self.last.len());
+        self.last.extend_from_slice(&bytes[..taken]);
+        if self.last.len() == PIECE_BYTES {
+            self.full.push(std::mem::take(&mut self.last).into());
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn chunk_rows(batches: &[RecordBatch]) -> usize {
@@ -58,7 +96,20 @@ fn chunk_rows(batches: &[RecordBatch]) -> usize {
     (CHUNK_BYTES * rows.max(1) / bytes.max(1)).clamp(1, CHUNK_ROWS)
 }
 
-fn properties(key: &[usize]) -> Result<WriterProperties, ParquetError> {
+/// The columns whose bounds Parquet would write without their NaNs. A query orders NaN beside the numbers, so by such bounds
+/// it would leave out rows that it has to find: better that there are none.
+fn columns_with_nan(schema: &SchemaRef, batches: &[RecordBatch]) -> Vec<ColumnPath> {
+    let holds_nan = |column: &ArrayRef| match column.data_type() {
+        DataType::Float32 => column.as_primitive::<Float32Type>().values().iter().any(|value| value.is_nan()),
+        DataType::Float64 => column.as_primitive::<Float64Type>().values().iter().any(|value| value.is_nan()),
+        _ => false,
+    };
+    let columns = schema.fields().iter().enumerate();
+    let with_nan = columns.filter(|(at, _)| batches.iter().any(|batch| holds_nan(batch.column(*at))));
+    with_nan.map(|(_, field)| ColumnPath::from(field.name().as_str())).collect()
+}
+
+fn properties(key: &[usize], without_bounds: &[ColumnPath]) -> Result<WriterProperties, ParquetError> {
     let sorting = |column: &usize| SortingColumn { column_idx: *column as i32, descending: false, nulls_first: true };
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("millrace ", env!("CARGO_PKG_VERSION")).to_owned())
@@ -73,13 +124,29 @@ fn properties(key: &[usize]) -> Result<WriterProperties, ParquetError> {
             .set_column_dictionary_enabled(column.clone(), false)
             .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
     }
+    for column in without_bounds {
+        properties = properties.set_column_statistics_enabled(column.clone(), EnabledStatistics::None);
+    }
     Ok(properties.build())
 }
 
-/// The checksums of an object's blocks.
-pub(super) fn checksums(bytes: &[u8]) -> BlockChecksums {
-    let block_bytes = (bytes.len() as u64).div_ceil(BLOCKS_MAX).next_power_of_two().max(BLOCK_BYTES_MIN);
-    let crc32c = bytes.chunks(block_bytes as usize).map(crc32c::crc32c).collect();
+/// The checksums of an object's blocks; the object comes in pieces that need not be blocks.
+pub(super) fn checksums(pieces: &[Bytes]) -> BlockChecksums {
+    let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    let block_bytes = bytes.div_ceil(BLOCKS_MAX).next_power_of_two().max(BLOCK_BYTES_MIN);
+    let (mut crc32c, mut room) = (Vec::new(), 0);
+    for mut rest in pieces.iter().map(Bytes::as_ref) {
+        while !rest.is_empty() {
+            if room == 0 {
+                crc32c.push(0);
+                room = block_bytes as usize;
+            }
+            let (now, later) = rest.split_at(rest.len().min(room));
+            let last = crc32c.last_mut().expect("a block was begun");
+            *last = crc32c::crc32c_append(*last, now);
+            (room, rest) = (room - now.len(), later);
+        }
+    }
     BlockChecksums { block_bytes, crc32c }
 }
 
@@ -90,9 +157,32 @@ mod tests {
     #[test]
     fn a_part_has_at_most_256_blocks_however_large_it_is() {
         for length in [0, 1, 65_536, 65_537, 16 << 20, (16 << 20) + 1, 40_000_001] {
-            let blocks = checksums(&vec![7; length]);
+            let blocks = checksums(&[vec![7; length].into()]);
             assert!(blocks.crc32c.len() <= 256, "{length}: {}", blocks.crc32c.len());
             assert_eq!(blocks.crc32c.len() as u64, (length as u64).div_ceil(blocks.block_bytes));
         }
+    }
+
+    #[test]
+    fn blocks_do_not_depend_on_how_the_bytes_come_in_pieces() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+        let whole = checksums(&[bytes.clone().into()]);
+        assert_eq!(whole.crc32c, bytes.chunks(65_536).map(crc32c::crc32c).collect::<Vec<_>>());
+        for size in [1_000, 65_536, 65_537, 199_999] {
+            let pieces: Vec<Bytes> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
+            assert_eq!(checksums(&pieces), whole, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_comes_back_in_pieces_of_one_size() {
+        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 5).map(|n| (n % 251) as u8).collect();
+        let mut pieces = Pieces::default();
+        for some in bytes.chunks(300_007) {
+            io::Write::write_all(&mut pieces, some).unwrap();
+        }
+        let pieces = pieces.finish();
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE_BYTES, PIECE_BYTES, 5]);
+        assert_eq!(pieces.concat(), bytes);
     }
 }

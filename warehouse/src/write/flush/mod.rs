@@ -21,8 +21,8 @@ use catalog::{
     StreamId, Table, UploadIntent, WriterId,
 };
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use vfs::{World, compute};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use vfs::{World, compute, planted};
 
 use super::failpoint::crash_point;
 use super::memtable::{Frozen, FrozenStream};
@@ -117,7 +117,7 @@ impl PartPlan {
 /// An encoded part, not yet uploaded.
 pub(super) struct EncodedPart {
     pub(super) part: Part,
-    bytes: Bytes,
+    pieces: Vec<Bytes>,
 }
 
 impl Flusher {
@@ -141,6 +141,11 @@ impl Flusher {
     pub(super) async fn plan(&self, frozen: &Frozen) -> Result<Vec<PartPlan>, FlushError> {
         let (rows, errors) = (collect(frozen, PartKind::Rows), collect(frozen, PartKind::Errors));
         let (table, random, streams) = (Arc::clone(&self.table), Arc::clone(&self.world.random), frozen.streams.len());
+        let first = frozen.streams.iter().next().map_or(0, |(stream, of)| stream.0 << 32 | of.range.start.0);
+        let part_id = move |number: usize| match planted::is("part-named-by-its-offsets") {
+            true => PartId(u128::from(first) << 32 | number as u128),
+            false => PartId(random.next_u128()),
+        };
         compute(&*self.world.compute, move || {
             let partitions = partition::split(&table, &rows);
             check_fits(&partitions, streams)?;
@@ -150,7 +155,7 @@ impl Flusher {
                 let order = sort::sorted(&sort_columns(&table), &rows, rows_of);
                 let (schema, batches) = (Arc::clone(&schema), Arc::clone(&rows));
                 plans.push(PartPlan {
-                    id: PartId(random.next_u128()),
+                    id: part_id(plans.len()),
                     kind: PartKind::Rows,
                     partition,
                     schema,
@@ -161,7 +166,7 @@ impl Flusher {
             let all_errors = partition::all_rows(&errors);
             if !all_errors.is_empty() {
                 let order = sort::sorted(&[STREAM_COLUMN, OFFSET_COLUMN], &errors, all_errors);
-                let (id, schema) = (PartId(random.next_u128()), error_schema());
+                let (id, schema) = (part_id(plans.len()), error_schema());
                 plans.push(PartPlan {
                     id,
                     kind: PartKind::Errors,
@@ -203,10 +208,19 @@ impl Flusher {
 
     /// The fourth step. Tried again, it writes the same bytes under the same name.
     pub(super) async fn upload(&self, encoded: &EncodedPart) -> Result<(), FlushError> {
-        let EncodedPart { part, bytes } = encoded;
+        let EncodedPart { part, pieces } = encoded;
         crash_point("flush.before_upload");
-        let uploaded = self.objects.put(&Path::from(part.path.as_str()), bytes.clone().into()).await;
-        uploaded.map_err(|source| FlushError::Upload { path: part.path.clone(), source })?;
+        let payload = PutPayload::from_iter(pieces.iter().cloned());
+        let (objects, path) = (Arc::clone(&self.objects), Path::from(part.path.as_str()));
+        let uploading = async move { objects.put(&path, payload).await };
+        if planted::is("upload-not-awaited") {
+            drop(tokio::spawn(uploading));
+            return Ok(());
+        }
+        let uploaded = uploading.await;
+        if !planted::is("upload-failure-ignored") {
+            uploaded.map_err(|source| FlushError::Upload { path: part.path.clone(), source })?;
+        }
         crash_point("flush.after_upload");
         metrics::counter!("millrace_parts_written_total").increment(1);
         metrics::counter!("millrace_parts_written_bytes_total").increment(part.bytes);
@@ -256,7 +270,7 @@ fn encode_part(table: &Table, plan: PartPlan) -> Result<EncodedPart, parquet::er
     };
     let mut bounds: Vec<statistics::Bounds> = key.iter().map(|_| statistics::Bounds::default()).collect();
     let mut coverage = Coverage::default();
-    let bytes = encode::parquet(&plan.schema, &key, &plan.batches, &plan.order, |chunk| {
+    let pieces = encode::parquet(&plan.schema, &key, &plan.batches, &plan.order, |chunk| {
         for (bounds, column) in bounds.iter_mut().zip(&key) {
             bounds.include(chunk.column(*column));
         }
@@ -268,14 +282,14 @@ fn encode_part(table: &Table, plan: PartPlan) -> Result<EncodedPart, parquet::er
         schema: table.schema,
         kind: plan.kind,
         path: object_path(table, plan.id),
-        bytes: bytes.len() as u64,
+        bytes: pieces.iter().map(|piece| piece.len() as u64).sum(),
         rows: plan.order.len() as u64,
         partition: plan.partition,
         sort_key: bounds.into_iter().map(|bounds| SortKeyRange { min: bounds.min(), max: bounds.max() }).collect(),
         streams: coverage.finish(),
-        checksums: encode::checksums(&bytes),
+        checksums: encode::checksums(&pieces),
     };
-    Ok(EncodedPart { part, bytes })
+    Ok(EncodedPart { part, pieces })
 }
 
 fn column_index(table: &Table, id: catalog::ColumnId) -> usize {

@@ -92,13 +92,17 @@ pub(super) struct Bounds {
     least: Option<Scalar>,
     greatest: Option<Scalar>,
     nulls: bool,
+    /// A NaN with a sign is below all numbers where values are compared bit by bit, as queries do.
+    nan_below: bool,
 }
 
 impl Bounds {
     /// Widens the bounds by the values of `array`.
     pub(super) fn include(&mut self, array: &ArrayRef) {
         self.nulls |= array.null_count() > 0;
-        if let Some(value) = least(array)
+        let least = least(array);
+        self.nan_below |= matches!(least, Some(Scalar::Float(value)) if value.is_nan());
+        if let Some(value) = least
             && self.least.as_ref().is_none_or(|least| value.order(least).is_lt())
         {
             self.least = Some(value);
@@ -113,7 +117,7 @@ impl Bounds {
     /// The lower bound, inclusive: NULL sorts first.
     pub(super) fn min(&self) -> Scalar {
         match &self.least {
-            Some(value) if !self.nulls => lowered(value),
+            Some(value) if !self.nulls && !self.nan_below => lowered(value),
             _ => Scalar::Null,
         }
     }
@@ -188,5 +192,14 @@ mod tests {
         let bounds = bounds_of(Arc::new(Float64Array::from(vec![None, Some(f64::INFINITY)])));
         assert_eq!(bounds.min(), Scalar::Null);
         assert_eq!(bounds.max(), None);
+    }
+
+    #[test]
+    fn a_nan_of_either_sign_is_enclosed() {
+        let mut bounds = bounds_of(Arc::new(Float64Array::from(vec![1.0, 2.0])));
+        bounds.include(&(Arc::new(Float64Array::from(vec![-f64::NAN])) as ArrayRef));
+        assert_eq!((bounds.min(), bounds.max()), (Scalar::Null, Some(Scalar::Float(2.0))));
+        bounds.include(&(Arc::new(Float64Array::from(vec![f64::NAN])) as ArrayRef));
+        assert_eq!((bounds.min(), bounds.max()), (Scalar::Null, None));
     }
 }

@@ -5,6 +5,7 @@
 //! where records come from.
 
 use catalog::{Offset, OffsetRange, StreamId};
+use vfs::planted;
 
 use super::{Fetched, RawRecord, Records};
 
@@ -56,11 +57,12 @@ impl StreamCursor {
     /// Takes the next record; offsets between the last one and this one were passed over by the broker. `false`: it lies
     /// below the position, so it was delivered before, or was prefetched for an earlier position; it is dropped.
     pub(super) fn offer(&mut self, record: RawRecord<'_>) -> bool {
-        if record.offset < self.settled {
+        if record.offset < self.settled && !planted::is("delivered-twice-taken-twice") {
             return false;
         }
-        self.gathered.push(record);
-        self.settled = record.offset + 1;
+        let offset = record.offset.max(self.settled);
+        self.gathered.push(RawRecord { offset, ..record });
+        self.settled = offset + 1;
         true
     }
 
@@ -74,7 +76,9 @@ impl StreamCursor {
         if !self.has_news() {
             return None;
         }
-        let range = OffsetRange::new(Offset(self.handed_out), Offset(self.settled));
+        let is_gap_left_out = !self.gathered.is_empty() && planted::is("gap-left-out");
+        let start = if is_gap_left_out { self.gathered.get(0).offset } else { self.handed_out };
+        let range = OffsetRange::new(Offset(start), Offset(self.settled));
         self.handed_out = self.settled;
         // The next batch of a busy stream is about as large; a buffer that grows by doubling would copy it twice.
         let room = self.gathered.bytes().min(1 << 20);

@@ -57,6 +57,20 @@ fn where_leaves_out_records_before_anything_else_is_held_against_them() {
 }
 
 #[test]
+fn a_renamed_field_has_its_columns_type_in_expressions_too() {
+    let columns = || vec![column("user_id", INT), column("kind", TEXT)];
+    let payloads = [r#"{"user": 1, "kind": "A"}"#, r#"{"user": "three", "kind": "B"}"#, r#"{"user": -1, "kind": "C"}"#];
+    let mut filtered = decoder(columns(), "user AS user_id, lower(kind) AS kind", Some("user > 0"));
+    let batch = decode(&mut filtered, &payloads);
+    assert_eq!(values(&batch), ["1 | a"]);
+    assert_eq!(reasons(&batch), [(1, "wrong_type".to_owned())]);
+    let mut computed = decoder(columns(), "user AS user_id, concat(kind, user + 1) AS kind", None);
+    let batch = decode(&mut computed, &payloads);
+    assert_eq!(values(&batch), ["1 | A2", "-1 | C0"]);
+    assert_eq!(reasons(&batch), [(1, "wrong_type".to_owned())]);
+}
+
+#[test]
 fn an_expression_that_fails_costs_only_its_own_rows() {
     let columns = vec![column("q", BIG), column("i", INT)];
     let mut decoder = decoder(columns, "CAST(q AS BIGINT) + 1 AS q, i", None);

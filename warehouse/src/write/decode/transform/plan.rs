@@ -38,9 +38,12 @@ pub(super) fn plan(table: &Table, pipeline: &Pipeline) -> Result<Transform, Inva
 }
 
 /// What a name inside of an expression is read as: the widest type of its column's kind, because what the column bounds
-/// is the expression's value and not what it is computed from; or text, where no column tells the type.
-fn argument_kind(table: &Table, name: &str) -> FieldKind {
-    let Some(column) = table.column(name) else { return FieldKind::AnyText };
+/// is the expression's value and not what it is computed from; or text, where no column tells the type. A field's column is
+/// the one of its name, else the one that it is selected for as it is: `user AS user_id` says what a user is.
+fn argument_kind(table: &Table, select: &Select, name: &str) -> FieldKind {
+    let as_it_is = |item: &&Item| matches!(&item.value, Value::Name(selected) if selected == name);
+    let selected_for = || select.items.iter().find(as_it_is).and_then(|item| table.column(&item.column));
+    let Some(column) = table.column(name).or_else(selected_for) else { return FieldKind::AnyText };
     FieldKind::Column(match column.kind {
         ColumnType::Integer { width: IntegerWidth::Big, unsigned: true } => column.kind,
         ColumnType::Integer { .. } => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
@@ -65,18 +68,24 @@ impl Inputs {
         for item in &select.items {
             match &item.value {
                 Value::Name(name) => inputs.add(name, bare_kind(table, item)),
-                Value::Expression(expression) => inputs.add_arguments(expression, &item.place, table)?,
+                Value::Expression(expression) => inputs.add_arguments(expression, &item.place, table, select)?,
             }
         }
         if let Some(condition) = &select.filter {
-            inputs.add_arguments(condition, &filter_place(pipeline), table)?;
+            inputs.add_arguments(condition, &filter_place(pipeline), table, select)?;
         }
         Ok(inputs)
     }
 
-    fn add_arguments(&mut self, expression: &Expr, place: &str, table: &Table) -> Result<(), InvalidPipeline> {
+    fn add_arguments(
+        &mut self,
+        expression: &Expr,
+        place: &str,
+        table: &Table,
+        select: &Select,
+    ) -> Result<(), InvalidPipeline> {
         for name in names(expression).map_err(|why| invalid(place, why))? {
-            let kind = argument_kind(table, &name);
+            let kind = argument_kind(table, select, &name);
             self.add(&name, kind);
             if !self.arguments.contains(&(name.clone(), kind)) {
                 self.arguments.push((name, kind));

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use catalog::Offset;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// One record of the script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +63,8 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
-    changes: watch::Sender<u64>,
+    /// Wakes who waits in the order in which they began to, so that a simulation follows from its seed.
+    changes: Arc<Notify>,
 }
 
 impl Default for MemoryBroker {
@@ -76,20 +77,20 @@ impl MemoryBroker {
     /// A reachable broker without topics.
     pub fn new() -> Self {
         let state = State { topics: BTreeMap::new(), is_reachable: true, incarnations: 0 };
-        Self { state: Arc::new(Mutex::new(state)), changes: watch::Sender::new(0) }
+        Self { state: Arc::new(Mutex::new(state)), changes: Arc::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    pub(super) fn changes(&self) -> Arc<Notify> {
+        Arc::clone(&self.changes)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
-        self.changes.send_modify(|count| *count += 1);
+        self.changes.notify_waiters();
         result
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use catalog::{KafkaSource, Offset, StreamId};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use vfs::Clock;
 
 use super::broker::{Log, MemoryBroker, MemoryRecord, State};
@@ -31,7 +31,7 @@ struct Reading {
 #[derive(Debug)]
 pub(super) struct MemorySource {
     broker: MemoryBroker,
-    changes: watch::Receiver<u64>,
+    changes: Arc<Notify>,
     clock: Arc<dyn Clock>,
     kafka: KafkaSource,
     options: SourceOptions,
@@ -45,7 +45,7 @@ pub(super) struct MemorySource {
 impl MemorySource {
     /// A source without streams.
     pub(super) fn new(broker: MemoryBroker, clock: Arc<dyn Clock>, kafka: KafkaSource, options: SourceOptions) -> Self {
-        let changes = broker.watch();
+        let changes = broker.changes();
         Self {
             broker,
             changes,
@@ -166,17 +166,16 @@ impl Source for MemorySource {
 
     async fn next(&mut self) -> SourceEvent {
         let deadline = self.clock.now().after(IDLE_AFTER);
-        let clock = Arc::clone(&self.clock);
+        let (clock, changes) = (Arc::clone(&self.clock), Arc::clone(&self.changes));
         loop {
-            // Marked as seen before the look, so that a change during it ends the wait.
-            self.changes.mark_unchanged();
+            // Made before the look, so that a change during it ends the wait.
+            let changed = changes.notified();
             if let Some(event) = self.look() {
                 return event;
             }
             tokio::select! {
                 biased;
-                // The broker's sender lives in `self.broker`, so this never ends by an error.
-                _ = self.changes.changed() => {}
+                () = changed => {}
                 () = clock.sleep_until(deadline) => return SourceEvent::Idle,
             }
         }

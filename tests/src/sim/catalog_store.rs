@@ -1,0 +1,166 @@
+//! A process's way to the catalog's store: slow, or cut off. Between a transaction's begin and its commit, and before its answer,
+//! time passes, so that those of others come between. What a commit's outcome is decides the faulty store below.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use catalog::store::{
+    KeyRange, KvStore, KvTransaction, RangeOptions, RangePage, Read, Stamp, StoreError, VersionstampedValue,
+    WatchFuture,
+};
+use vfs::Clock;
+
+use super::draw::Draw;
+
+/// How the way to the store is, for all processes. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct StoreWeather(Arc<Mutex<Conditions>>);
+
+#[derive(Clone, Debug, Default)]
+struct Conditions {
+    /// The longest time that one way of a commit takes, in milliseconds; 0 is fair weather.
+    slow_ms: u64,
+    /// Who does not reach the store.
+    cut: Option<String>,
+}
+
+impl StoreWeather {
+    fn get(&self) -> Conditions {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes commits slow; 0 ends it.
+    pub fn set_slow(&self, slow_ms: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).slow_ms = slow_ms;
+    }
+
+    /// Cuts one process off, or nobody.
+    pub fn set_cut(&self, who: Option<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cut = who;
+    }
+}
+
+/// The store as one process reaches it.
+#[derive(Debug)]
+pub struct ProcessStore {
+    /// The store.
+    pub inner: Arc<dyn KvStore>,
+    /// Whose this is.
+    pub process: String,
+    /// Its clock.
+    pub clock: Arc<dyn Clock>,
+    /// The way there.
+    pub weather: StoreWeather,
+    /// Draws delays.
+    pub draw: Draw,
+}
+
+impl ProcessStore {
+    fn delay(&self) -> Duration {
+        let slow_ms = self.weather.get().slow_ms;
+        if slow_ms > 0 {
+            self.draw.millis(0, slow_ms)
+        } else if self.draw.happens(500) {
+            self.draw.millis(0, 8)
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+#[async_trait]
+impl KvStore for ProcessStore {
+    async fn begin(&self) -> Result<Box<dyn KvTransaction>, StoreError> {
+        if self.weather.get().cut.as_ref() == Some(&self.process) {
+            self.clock.sleep(Duration::from_millis(30)).await;
+            return Err(StoreError::Unavailable { cause: "the store is out of reach".to_owned() });
+        }
+        let inner = self.inner.begin().await?;
+        let (there, back) = (self.delay(), self.delay());
+        Ok(Box::new(Delayed { inner, writes: false, clock: Arc::clone(&self.clock), there, back }))
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn watch(&self, key: &[u8]) -> Result<WatchFuture, StoreError> {
+        self.inner.watch(key).await
+    }
+}
+
+/// A transaction whose commit takes time on its way there and back.
+struct Delayed {
+    inner: Box<dyn KvTransaction>,
+    writes: bool,
+    clock: Arc<dyn Clock>,
+    there: Duration,
+    back: Duration,
+}
+
+impl Delayed {
+    fn writing(&mut self) -> &mut dyn KvTransaction {
+        self.writes = true;
+        self.inner.as_mut()
+    }
+}
+
+#[async_trait]
+impl KvTransaction for Delayed {
+    async fn get(&mut self, key: &[u8], read: Read) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get(key, read).await
+    }
+
+    async fn range(&mut self, range: KeyRange, options: RangeOptions) -> Result<RangePage, StoreError> {
+        self.inner.range(range, options).await
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8]) {
+        self.writing().set(key, value);
+    }
+
+    fn clear(&mut self, key: &[u8]) {
+        self.writing().clear(key);
+    }
+
+    fn clear_range(&mut self, range: KeyRange) {
+        self.writing().clear_range(range);
+    }
+
+    fn add(&mut self, key: &[u8], delta: i64) {
+        self.writing().add(key, delta);
+    }
+
+    fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
+        self.writing().set_versionstamped_key(prefix, suffix, value);
+    }
+
+    fn set_versionstamped_value(&mut self, key: &[u8], value: VersionstampedValue) {
+        self.writing().set_versionstamped_value(key, value);
+    }
+
+    fn add_read_conflict(&mut self, range: KeyRange) {
+        self.inner.add_read_conflict(range);
+    }
+
+    fn add_write_conflict(&mut self, range: KeyRange) {
+        self.writing().add_write_conflict(range);
+    }
+
+    async fn commit(self: Box<Self>) -> Result<Stamp, StoreError> {
+        let Self { inner, writes, clock, there, back } = *self;
+        if !writes {
+            return inner.commit().await;
+        }
+        if !there.is_zero() {
+            clock.sleep(there).await;
+        }
+        let outcome = inner.commit().await;
+        if !back.is_zero() {
+            clock.sleep(back).await;
+        }
+        outcome
+    }
+}

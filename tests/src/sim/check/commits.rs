@@ -1,0 +1,206 @@
+//! At each commit: the ledger of each stream (I1), its order (I3), that parts and offsets came together (I4), that what is visible
+//! stays (I5) and is there (I7). At the end: that no commit was made under an epoch older than the newest granted (I2).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use catalog::{CommitRecord, Epoch, Ledger, Offset, PartId, StreamId, StreamState, StreamView, TableSnapshot, Version};
+
+use super::Violation;
+use crate::sim::rows::{Found, Rows};
+use crate::sim::script::{Produced, Script};
+
+/// What was seen of the catalog so far.
+#[derive(Debug, Default)]
+pub struct Commits {
+    version: Option<Version>,
+    parts: BTreeSet<PartId>,
+    streams: BTreeMap<StreamId, Known>,
+    /// The newest epoch of each stream, at each version that was looked at and at which one had changed.
+    epochs: Vec<(Version, StreamId, Epoch)>,
+}
+
+/// A stream as it was last seen.
+#[derive(Clone, Debug)]
+struct Known {
+    view: StreamView,
+    /// It was closed, or had gone from the vector, as only a closed stream does.
+    closed: bool,
+}
+
+impl Commits {
+    /// The version that was looked at last.
+    pub fn version(&self) -> Option<Version> {
+        self.version
+    }
+
+    /// How far each stream was committed when it was looked at last.
+    pub fn committed(&self) -> BTreeMap<StreamId, Offset> {
+        self.streams.iter().map(|(id, known)| (*id, known.view.committed)).collect()
+    }
+
+    /// How far a partition of this incarnation was committed, in any of its streams.
+    pub fn committed_of(&self, incarnation: &str, partition: i32) -> u64 {
+        let of = |view: &StreamView| {
+            let identity = &view.stream.identity;
+            identity.incarnation == incarnation && identity.partition == partition
+        };
+        let views = self.streams.values().map(|known| &known.view).filter(|view| of(view));
+        views.map(|view| view.committed.0).max().unwrap_or(0)
+    }
+
+    /// All streams that were ever seen.
+    pub fn views(&self) -> impl Iterator<Item = &StreamView> {
+        self.streams.values().map(|known| &known.view)
+    }
+
+    /// Looks at a newer version, with the rows of the parts that are new in it; answers what has changed, for the log.
+    ///
+    /// # Errors
+    /// On the first invariant that does not hold.
+    pub fn look(
+        &mut self,
+        snapshot: &TableSnapshot,
+        new_parts: &[Arc<Rows>],
+        script: &Script,
+    ) -> Result<Vec<String>, Violation> {
+        if self.version.is_some_and(|before| before > snapshot.version) {
+            return Err(Violation::new("I3", format!("version {} comes after a newer one", snapshot.version)));
+        }
+        let parts: BTreeSet<PartId> = snapshot.parts.iter().map(|part| part.id).collect();
+        if let Some(gone) = self.parts.difference(&parts).next() {
+            return Err(Violation::new("I5", format!("part {gone} was visible, and is not at {}", snapshot.version)));
+        }
+        let mut news = Rows::default();
+        for rows in new_parts {
+            news.join(rows).map_err(|cause| Violation::new("I1", format!("in the parts of one look: {cause}")))?;
+        }
+        if let Some(stream) = news.0.keys().find(|stream| !snapshot.streams.contains_key(stream)) {
+            return Err(Violation::new(
+                "I4",
+                format!("a part has rows of stream {stream}, which is not in its version"),
+            ));
+        }
+        let mut changes = Vec::new();
+        for (id, view) in snapshot.streams.iter() {
+            let known = self.streams.get(id);
+            if let Some(known) = known.filter(|known| known.closed && known.view.committed < view.committed) {
+                let text = format!(
+                    "stream {id} was closed at {}, and is committed up to {}",
+                    known.view.committed, view.committed
+                );
+                return Err(Violation::new("I2", text));
+            }
+            let closed = known.is_some_and(|known| known.closed) || view.stream.state == StreamState::Closed;
+            let before = known.map(|known| known.view.clone());
+            changes.extend(advance(*id, before.as_ref(), view, news.of(*id), script)?);
+            let epoch = view.owner.as_ref().map(|owner| owner.epoch);
+            if let Some(epoch) =
+                epoch.filter(|epoch| before.and_then(|it| it.owner).map(|owner| owner.epoch) != Some(*epoch))
+            {
+                self.epochs.push((snapshot.version, *id, epoch));
+            }
+            self.streams.insert(*id, Known { view: view.clone(), closed });
+        }
+        for (_, known) in self.streams.iter_mut().filter(|(id, _)| !snapshot.streams.contains_key(id)) {
+            known.closed = true;
+        }
+        (self.version, self.parts) = (Some(snapshot.version), parts);
+        Ok(changes)
+    }
+
+    /// Which parts of a snapshot were not there before.
+    pub fn is_new(&self, part: PartId) -> bool {
+        !self.parts.contains(&part)
+    }
+
+    /// All commits of the table, against the epochs that were seen: I2, and I3 once more.
+    ///
+    /// # Errors
+    /// On the first commit that may not have happened.
+    pub fn check_all(&self, commits: &[CommitRecord]) -> Result<(), Violation> {
+        let mut ends: BTreeMap<StreamId, Offset> = BTreeMap::new();
+        for commit in commits.iter().rev() {
+            for advance in &commit.streams {
+                let seen = self.epochs.iter().rev().find(|(at, id, _)| *id == advance.stream && *at < commit.version);
+                if let Some((at, id, epoch)) = seen.filter(|(_, _, epoch)| *epoch > advance.epoch) {
+                    let text = format!(
+                        "commit {} of stream {id} is under epoch {}, and at {at} epoch {epoch} had been granted",
+                        commit.version, advance.epoch
+                    );
+                    return Err(Violation::new("I2", text));
+                }
+                if let Some(end) =
+                    ends.insert(advance.stream, advance.range.end).filter(|end| *end != advance.range.start)
+                {
+                    let text =
+                        format!("stream {} is committed over {}, and stood at {end}", advance.stream, advance.range);
+                    return Err(Violation::new("I3", text));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One stream from one look to the next.
+fn advance(
+    id: StreamId,
+    before: Option<&StreamView>,
+    view: &StreamView,
+    news: &Found,
+    script: &Script,
+) -> Result<Option<String>, Violation> {
+    let start = view.stream.start;
+    if before.is_some_and(|before| before.stream.start != start) {
+        return Err(Violation::new("I3", format!("the start of stream {id} was resolved again, to {start}")));
+    }
+    let from = before.map_or(start, |before| before.committed);
+    if view.committed < from {
+        return Err(Violation::new("I3", format!("stream {id} went back from {from} to {}", view.committed)));
+    }
+    let described = || format!("stream {id} ({:?}) from {from} to {}", view.stream.identity, view.committed);
+    let Some(partition) = script.of(&view.stream.identity) else {
+        return Err(Violation::new("I1", format!("{} is of a partition that never was", described())));
+    };
+    if view.committed == from && news.rows.is_empty() && news.errors.is_empty() {
+        return Ok(None);
+    }
+    let missing = partition
+        .compare(from.0, view.committed.0, &news.rows, &news.errors)
+        .map_err(|cause| Violation::new("I1", format!("{}: {cause}", described())))?;
+    let ledger = minus(view.ledger, before.map(|before| before.ledger).unwrap_or_default());
+    let wrong = |what: &str| {
+        let found = format!("{} rows and {} errors found, {missing:?}", news.rows.len(), news.errors.len());
+        Err(Violation::new("I1", format!("{}: {what} in {ledger:?}; {found}", described())))
+    };
+    let within = |count: u64, (least, most): (u64, u64)| (least..=most).contains(&count);
+    if ledger.rows != news.rows.len() as u64 || ledger.errors != news.errors.len() as u64 {
+        return wrong("rows or errors are miscounted");
+    }
+    if ledger.offsets() != view.committed.0 - from.0 {
+        return wrong("the ledger does not add up to the offsets advanced");
+    }
+    // A batch that is cut knows how many of its offsets were filtered and not which, so where a partition has both kinds only their
+    // sum is exact.
+    let both = partition.ever(Produced::Filtered) && partition.ever(Produced::Skipped);
+    if !both && (!within(ledger.filtered, missing.filtered) || !within(ledger.skipped, missing.skipped)) {
+        return wrong("filtered or skipped records are miscounted");
+    }
+    if ledger.expired > missing.expired || ledger.truncated > missing.truncated {
+        return wrong("a gap is named where nothing was lost");
+    }
+    let change = format!("stream {id} {from}..{} {} rows {} errors", view.committed, ledger.rows, ledger.errors);
+    Ok(Some(change))
+}
+
+fn minus(now: Ledger, before: Ledger) -> Ledger {
+    Ledger {
+        rows: now.rows - before.rows,
+        errors: now.errors - before.errors,
+        filtered: now.filtered - before.filtered,
+        skipped: now.skipped - before.skipped,
+        expired: now.expired - before.expired,
+        truncated: now.truncated - before.truncated,
+    }
+}

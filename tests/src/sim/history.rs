@@ -1,0 +1,401 @@
+//! One history: operations and faults on a stage, the checkers behind them, and at the end the quiet in which lag must go to zero.
+//! Everything in it follows from its seed.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::store::FaultOdds;
+use catalog::{CatalogError, CatalogService};
+use object_store::ObjectStore;
+use warehouse::read::session::Freshness;
+
+use super::check::{Commits, Leases, Queries, Violation, Workers, check_bounds, check_end, lag};
+use super::draw::Draw;
+use super::faults::{Class, Fault};
+use super::log::EventLog;
+use super::objects::ObjectWeather;
+use super::operations::Operation;
+use super::panics;
+use super::parts::Unread;
+use super::plan::Plan;
+use super::query::Order;
+use super::stage::Stage;
+
+/// How long lag may take to return to zero when all faults are over: longer than every wait of the product that is its own.
+const DRAIN: Duration = Duration::from_secs(90);
+/// Commits that are looked at in the end.
+const COMMITS_MAX: usize = 100_000;
+
+/// What histories are like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Which faults there may be.
+    pub classes: Vec<Class>,
+    /// How many operations.
+    pub operations: usize,
+    /// How many faults.
+    pub faults: usize,
+    /// How many workers.
+    pub workers: usize,
+    /// A planted bug.
+    pub planted: Option<&'static str>,
+    /// Whether the whole event log is kept.
+    pub keep_log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let classes = super::faults::CLASSES.to_vec();
+        Self { classes, operations: 200, faults: 3, workers: 3, planted: None, keep_log: false }
+    }
+}
+
+/// How a history ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// Its events.
+    pub log: EventLog,
+    /// How long it took in its own time.
+    pub lasted: Duration,
+}
+
+/// Runs the history of a seed.
+pub fn run(seed: u64, options: &Options) -> Outcome {
+    let mut history = History::new(seed, options);
+    let violation = history.play().err();
+    if let Some(violation) = &violation {
+        history.note("!", format_args!("{violation}"));
+    }
+    Outcome { seed, violation, lasted: history.stage.now, log: history.log }
+}
+
+struct History {
+    stage: Stage,
+    log: EventLog,
+    commits: Commits,
+    queries: Queries,
+    leases: Leases,
+    workers: Workers,
+    /// Whether a worker may lose its log.
+    disks_failed: bool,
+    /// Draws operations and faults.
+    draw: Draw,
+    /// Draws how time passes.
+    pace: Draw,
+    faults: VecDeque<Fault>,
+    /// Faults that last, by their end.
+    lasting: Vec<(Duration, Fault)>,
+    rounds: u64,
+}
+
+impl History {
+    fn new(seed: u64, options: &Options) -> Self {
+        panics::forget();
+        let plan = Plan::draw(&Draw::new(seed, "plan"), options.operations, options.workers);
+        let length = plan.duration;
+        let stage = Stage::new(seed, plan, options.planted);
+        let draw = Draw::new(seed, "faults");
+        let faults = Fault::draw(&draw, options.faults, &options.classes, &stage, length);
+        Self {
+            disks_failed: faults.iter().any(|fault| fault.kind.fails_a_disk()),
+            leases: Leases::default(),
+            workers: Workers::default(),
+            stage,
+            log: EventLog::new(options.keep_log),
+            commits: Commits::default(),
+            queries: Queries::default(),
+            draw: Draw::new(seed, "operations"),
+            pace: Draw::new(seed, "pace"),
+            faults: faults.into(),
+            lasting: Vec::new(),
+            rounds: 0,
+        }
+    }
+
+    fn note(&mut self, who: &str, what: fmt::Arguments<'_>) {
+        self.log.add(self.stage.now, who, what);
+    }
+
+    fn play(&mut self) -> Result<(), Violation> {
+        let plan = self.stage.plan.clone();
+        let described = format!("{plan:?}");
+        self.note("sim", format_args!("{described}"));
+        let length = plan.duration;
+        let operations = (length.as_millis() / 40) as u32;
+        let mut done = 0;
+        while self.stage.now < length {
+            let due = (operations as f64 * self.stage.now.as_secs_f64() / length.as_secs_f64()) as u32;
+            while done < due.min(operations) {
+                self.operate();
+                done += 1;
+            }
+            self.begin_and_end_faults();
+            self.round()?;
+        }
+        while done < operations {
+            self.operate();
+            done += 1;
+        }
+        self.heal();
+        self.drain()?;
+        self.look_once_more()
+    }
+
+    fn operate(&mut self) {
+        let operation = Operation::draw(&self.draw, &self.stage);
+        self.note("op", format_args!("{operation}"));
+        let asked = match operation {
+            Operation::Query(..) => self.queries.ask(self.commits.committed()),
+            _ => 0,
+        };
+        operation.run(&mut self.stage, &self.draw, asked);
+    }
+
+    fn begin_and_end_faults(&mut self) {
+        let now = self.stage.now;
+        let (over, lasting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.lasting).into_iter().partition(|(end, _)| *end <= now);
+        self.lasting = lasting;
+        for (_, fault) in over {
+            self.note("over", format_args!("{:?}", fault.kind));
+            fault.kind.end(&mut self.stage);
+        }
+        while let Some(fault) = self.faults.pop_front_if(|fault| fault.at <= now) {
+            self.note("fault", format_args!("{:?} for {:?}", fault.kind, fault.lasts));
+            let commits = &self.commits;
+            let committed = |stage: &Stage, partition| commits.committed_of(&stage.script.incarnation(), partition);
+            fault.kind.begin(&mut self.stage, fault.lasts, committed);
+            self.lasting.push((now + fault.lasts, fault));
+        }
+    }
+
+    /// Lets a little time pass in every process, in an order that the seed gives, and checks what came of it.
+    fn round(&mut self) -> Result<(), Violation> {
+        let tick = if self.pace.happens(300) { self.pace.millis(1, 8) } else { self.pace.millis(8, 45) };
+        self.pass(tick)
+    }
+
+    fn pass(&mut self, tick: Duration) -> Result<(), Violation> {
+        let now = self.stage.now + tick;
+        self.stage.set_time(now);
+        self.stage.network.deliver(now);
+        let (workers, managers) = (self.stage.workers.len(), self.stage.managers.len());
+        let mut order: Vec<usize> = (0..workers + managers + 1).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, self.pace.index(at + 1));
+        }
+        for process in order {
+            match process {
+                0 => self.stage.client.step(now),
+                process if process <= workers => self.stage.workers[process - 1].process.step(now),
+                process => self.stage.managers[process - workers - 1].step(now),
+            }
+        }
+        self.stage.observer.step(now);
+        self.rounds += 1;
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), Violation> {
+        if let Some(panic) = panics::take() {
+            return Err(Violation::new("panic", panic));
+        }
+        if let Some((invariant, text)) = self.stage.troubles.take() {
+            return Err(Violation::new(invariant, text));
+        }
+        self.look_at_catalog()?;
+        for answer in self.stage.answers.take() {
+            let said = self.queries.look(&answer, &self.stage.script)?;
+            self.note("q", format_args!("{said}"));
+        }
+        if self.rounds.is_multiple_of(2) {
+            self.look_at_workers()?;
+        }
+        if self.rounds.is_multiple_of(16) {
+            let number = self.pace.index(self.stage.workers.len());
+            self.stage.check_log(number)?;
+        }
+        Ok(())
+    }
+
+    fn look_at_workers(&mut self) -> Result<(), Violation> {
+        let (catalog, pipeline) = (self.stage.catalog.clone(), self.stage.pipeline.id);
+        for worker in &self.stage.workers {
+            let Some(open) = self.stage.network.worker(worker.process.name()) else { continue };
+            let heartbeat = open.heartbeat();
+            check_bounds(&heartbeat, &self.stage.plan)?;
+            let observer = &mut self.stage.observer;
+            self.workers.look(&heartbeat, worker.process.lives(), self.disks_failed, || {
+                observer.block_on(async {
+                    let state = catalog.pipeline_by_id(pipeline).await.ok()?.state.clone();
+                    Some((state, catalog.streams(pipeline).await.ok()?))
+                })
+            })?;
+        }
+        let lease = self.stage.observer.block_on(catalog.read_lease(pipeline)).map_err(damaged)?;
+        lease.map_or(Ok(()), |lease| self.leases.look(&lease))
+    }
+
+    fn look_at_catalog(&mut self) -> Result<(), Violation> {
+        let (catalog, table) = (self.stage.catalog.clone(), self.stage.table.id);
+        let snapshot = self.stage.observer.block_on(catalog.snapshot(table)).map_err(damaged)?;
+        if self.commits.version() == Some(snapshot.version) {
+            return Ok(());
+        }
+        let (parts, commits) = (self.stage.parts.clone(), &self.commits);
+        let objects: Arc<dyn ObjectStore> = Arc::clone(&self.stage.objects.inner) as _;
+        let read = self.stage.observer.block_on(async {
+            let mut new = Vec::new();
+            for part in snapshot.parts.iter().filter(|part| commits.is_new(part.id)) {
+                new.push(parts.read(part, &objects, false).await?);
+            }
+            Ok::<_, Unread>(new)
+        });
+        let new = read.map_err(|unread| match unread {
+            Unread::Gone(text) => Violation::new("I7", text),
+            Unread::Twice(text) => Violation::new("I1", text),
+            Unread::Trouble(text) => Violation::new("I7", text),
+        })?;
+        let changes = self.commits.look(&snapshot, &new, &self.stage.script)?;
+        self.stage.script.begun = self.commits.views().next().is_some();
+        for change in changes {
+            self.note("cat", format_args!("{} {change}", snapshot.version));
+        }
+        Ok(())
+    }
+
+    /// All faults end, and everything runs.
+    fn heal(&mut self) {
+        self.note("sim", format_args!("all faults are over"));
+        for (_, fault) in std::mem::take(&mut self.lasting) {
+            fault.kind.end(&mut self.stage);
+        }
+        let now = self.stage.now;
+        let stage = &mut self.stage;
+        stage.network.set_weather(stage.plan.weather());
+        stage.objects.set_weather(ObjectWeather::default());
+        stage.store.set_odds(FaultOdds::default());
+        let (store, objects) = (Arc::clone(&stage.store), stage.objects.clone());
+        stage.observer.block_on(async {
+            store.release().await;
+            objects.arrive().await;
+        });
+        stage.client.sleep_until(now);
+        stage.managers.iter_mut().for_each(|manager| manager.sleep_until(now));
+        for worker in &mut stage.workers {
+            worker.process.sleep_until(now);
+        }
+        stage.wish.set(true);
+    }
+
+    fn drain(&mut self) -> Result<(), Violation> {
+        let until = self.stage.now + DRAIN;
+        let mut calm = 0;
+        while let Some(lag) = lag(&self.commits, &self.stage.script) {
+            if self.stage.now > until {
+                let state = self.state();
+                return Err(Violation::new("I9", format!("after {DRAIN:?} without faults {lag}; {state}")));
+            }
+            // The longer it takes, the more coarsely time may pass.
+            calm += 1;
+            let tick = self.pace.millis(10, if calm < 200 { 50 } else { 150 });
+            self.pass(tick)?;
+        }
+        self.note("sim", format_args!("no lag"));
+        Ok(())
+    }
+
+    /// What the workers and the pipeline say, for a violation.
+    fn state(&mut self) -> String {
+        let catalog = self.stage.catalog.clone();
+        let pipeline = self.stage.pipeline.id;
+        let state =
+            self.stage.observer.block_on(catalog.pipeline_by_id(pipeline)).map(|pipeline| pipeline.state.clone());
+        let mut said = format!("the pipeline is {state:?}");
+        for worker in &self.stage.workers {
+            match self.stage.network.worker(worker.process.name()) {
+                Some(open) => said.push_str(&format!("; {:?}", open.heartbeat())),
+                None => said.push_str(&format!("; {} is not open", worker.process.name())),
+            }
+        }
+        said
+    }
+
+    /// A last query by each reader in a new session, which must be answered; and all commits together.
+    fn look_once_more(&mut self) -> Result<(), Violation> {
+        let until = self.stage.now + DRAIN;
+        for reader in 0..self.stage.orders.len() {
+            loop {
+                let asked = self.queries.ask(self.commits.committed());
+                let (freshness, rest) = (Freshness::Latest, Duration::from_millis(5));
+                let order = Order { freshness, new_session: true, rest, twice: true, anew: false, asked };
+                // One that is still busy with an earlier query is asked again.
+                let taken = self.stage.orders[reader].try_send(order).is_ok();
+                if self.wait_for_answer(reader, asked)? && taken {
+                    break;
+                }
+                if self.stage.now > until {
+                    return Err(Violation::new("I9", format!("reader {reader} gets no answer, without any fault")));
+                }
+            }
+        }
+        let (catalog, table) = (self.stage.catalog.clone(), self.stage.table.id);
+        let commits = self.stage.observer.block_on(catalog.commits(table, COMMITS_MAX)).map_err(damaged)?;
+        self.commits.check_all(&commits)?;
+        check_end(&self.commits, &self.stage.script, &self.stage.plan.start)?;
+        self.look_at_workers()?;
+        let objects = Arc::clone(&self.stage.objects.inner) as Arc<dyn ObjectStore>;
+        let parts = self.stage.parts.clone();
+        let gone = self.stage.observer.block_on(async {
+            let snapshot = catalog.snapshot(table).await.map_err(damaged)?;
+            for part in snapshot.parts.iter() {
+                parts
+                    .read(part, &objects, false)
+                    .await
+                    .map_err(|unread| Violation::new("I7", format!("{unread:?}")))?;
+            }
+            Ok(())
+        });
+        self.note("sim", format_args!("{} commits", commits.len()));
+        gone
+    }
+
+    /// Lets time pass until the answer to that question is there; whether it is one.
+    fn wait_for_answer(&mut self, reader: usize, asked: u64) -> Result<bool, Violation> {
+        for _ in 0..400 {
+            self.stage.set_time(self.stage.now);
+            let tick = self.pace.millis(2, 20);
+            self.pass_quietly(tick)?;
+            for answer in self.stage.answers.take() {
+                let said = self.queries.look(&answer, &self.stage.script)?;
+                self.note("q", format_args!("{said}"));
+                if answer.reader == reader && answer.order.asked == asked {
+                    return Ok(answer.outcome.is_ok());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// [`History::pass`], with the answers left for the caller.
+    fn pass_quietly(&mut self, tick: Duration) -> Result<(), Violation> {
+        let answers = self.stage.answers.clone();
+        self.stage.answers = super::query::Answers::default();
+        let passed = self.pass(tick);
+        self.stage.answers = answers;
+        passed
+    }
+}
+
+/// A catalog that cannot be read without any fault is damaged: its own folding has found that a rule was broken.
+fn damaged(error: CatalogError) -> Violation {
+    let text = error.to_string();
+    let invariant = if text.contains("(I2)") { "I2" } else { "I3" };
+    Violation::new(invariant, text)
+}
