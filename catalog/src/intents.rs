@@ -14,25 +14,53 @@ const INTENTS_IN_A_TRANSACTION: usize = 1_000;
 impl Catalog {
     /// Announces objects before they are uploaded; returns once all intents are there.
     ///
-    /// Unknown outcome: run again; an intent that is there is not written twice. An attempt that is still on its way has
-    /// read the intents' absence, so that it cannot bring one back that a commit has deleted meanwhile.
+    /// Unknown outcome: looked into, never run again. An intent that is not there may not have landed yet; or it has, and the
+    /// sweeper has taken it: written once more, it would let a commit show an object that is garbage (I7). So `MaybeCommitted` means
+    /// that the uploads need other part ids; what lands late is the sweeper's.
     pub(crate) async fn stage_settled(&self, intents: &[UploadIntent]) -> Result<(), CatalogError> {
         for intents in intents.chunks(INTENTS_IN_A_TRANSACTION) {
-            self.settled("staging uploads", |transaction| {
-                async move {
-                    for intent in intents {
-                        let key = keys::intent::ser_key(intent.part);
-                        if transaction.get(&key, Read::Serializable).await?.is_none() {
-                            transaction.set(&key, &keys::intent::ser_value(intent));
-                        }
+            match self.stage_once(intents).await {
+                Err(unknown @ CatalogError::MaybeCommitted { .. }) => {
+                    if !self.are_staged(intents).await? {
+                        return Err(unknown);
                     }
-                    Ok(())
                 }
-                .boxed()
-            })
-            .await?;
+                done => done?,
+            }
         }
         Ok(())
+    }
+
+    async fn stage_once(&self, intents: &[UploadIntent]) -> Result<(), CatalogError> {
+        self.once("staging uploads", |transaction| {
+            async move {
+                for intent in intents {
+                    let key = keys::intent::ser_key(intent.part);
+                    if transaction.get(&key, Read::Serializable).await?.is_none() {
+                        transaction.set(&key, &keys::intent::ser_value(intent));
+                    }
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn are_staged(&self, intents: &[UploadIntent]) -> Result<bool, CatalogError> {
+        self.once("looking for staged uploads", |transaction| {
+            async move {
+                for intent in intents {
+                    let key = keys::intent::ser_key(intent.part);
+                    if transaction.get(&key, Read::Serializable).await?.is_none() {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
     }
 
     /// All intents, for the sweeper to judge by age.

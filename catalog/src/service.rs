@@ -22,8 +22,8 @@ pub enum VoidOutcome {
 /// The catalog as a worker sees it.
 #[async_trait]
 pub trait CatalogService: Send + Sync + fmt::Debug {
-    /// Announces objects before they are uploaded. Idempotent; a part is staged by the one that made its id, before its
-    /// commit is first sent, and never after.
+    /// Announces objects before they are uploaded. A part is staged once, by the one that made its id, before its commit is first
+    /// sent. After an error its id is given up: its intent may have been there, and the sweeper may have taken it (I7).
     async fn stage(&self, intents: &[UploadIntent]) -> Result<(), CatalogError>;
 
     /// One attempt at a commit (PROTOCOL, "Commit"). After [`CatalogError::MaybeCommitted`] the identical request is sent

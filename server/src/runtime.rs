@@ -91,7 +91,7 @@ impl LocalRuntime {
 
     fn task_row(&self, worker: &Heartbeat, task: &TaskReport) -> TaskRow {
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        let uncommitted = task.streams.iter().map(|stream| stream.visible.0 - stream.committed.0).sum();
+        let uncommitted_offsets = task.streams.iter().map(|stream| stream.visible.0 - stream.committed.0).sum();
         TaskRow {
             pipeline: task.pipeline,
             task: task.task,
@@ -99,7 +99,7 @@ impl LocalRuntime {
             state: task.state.to_string(),
             streams: task.streams.len() as u64,
             memtable_bytes: task.memtable_bytes,
-            memtable_rows: uncommitted,
+            uncommitted_offsets,
             rows_per_second: rates.tasks.get(&(task.pipeline, task.task)).map_or(0.0, |(_, rate)| *rate),
             last_error: task.trouble.as_ref().map(|trouble| trouble.message.clone()),
             next_retry: None,

@@ -1,5 +1,8 @@
 //! A while of fuzzing for each target: 2 s, or as long as MILLRACE_TEST_FUZZ_SECONDS says. `fuzz` (the binary) goes on for longer.
 
+// A test that cannot go on fails: that is what unwrap is for here.
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use millrace_tests::fuzz::{run, target};

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use millrace_tests::sim::log::Keep;
 use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
 
 /// Seeds that always run: each failed once, or was chosen for what it holds.
@@ -44,7 +45,7 @@ fn seeds_that_once_failed_hold() {
 
 #[test]
 fn a_seed_gives_the_same_history_twice() {
-    let options = Options { keep_log: true, ..Options::default() };
+    let options = Options { log: Keep::All, ..Options::default() };
     for seed in 1_000..1_012 {
         let (one, other) = (campaign::one(seed, &options), campaign::one(seed, &options));
         let differs = one.log.lines().zip(other.log.lines()).find(|(one, other)| one != other);

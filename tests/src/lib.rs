@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `e2e` | the main job on mock and real Kafka: SQL, clients, bad input, queries while data moves |
 //! | `kill` | `kill -9` at random moments and at each step of the path: nothing lost, nothing twice (I1, I3, I4) |
+//! | `model` | the commit protocol, small and explored whole |
 //! | `sim` | simulated histories by seed: every invariant under any fault ([`sim`]) |
 //! | `fuzz` | damaged inputs for everything that reads bytes of strangers ([`fuzz`]) |
 //! | `tidy` | rules of the house: crate edges, `//!`, file sizes |

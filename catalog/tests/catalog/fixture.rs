@@ -128,11 +128,19 @@ impl Shop {
         GrantRequest { stream, expected, manager: self.lease.epoch, owner }
     }
 
-    /// A flush of these offsets of these streams by a task: every offset a row, all in one part, staged.
+    /// A flush of these offsets of these streams by a task: every offset a row, all in one part, staged; under another part id if
+    /// nobody knows whether the first was.
     pub(crate) async fn flush(&self, task: u32, ranges: &[(&Granted, OffsetRange)]) -> CommitRequest {
-        let request = self.unstaged_flush(task, ranges);
-        self.stage(&request).await;
-        request
+        loop {
+            let request = self.unstaged_flush(task, ranges);
+            match self.catalog.stage(&self.intents(&request)).await {
+                Err(CatalogError::MaybeCommitted { .. }) => {}
+                staged => {
+                    staged.unwrap();
+                    return request;
+                }
+            }
+        }
     }
 
     pub(crate) fn unstaged_flush(&self, task: u32, ranges: &[(&Granted, OffsetRange)]) -> CommitRequest {
@@ -190,9 +198,12 @@ impl Shop {
         }
     }
 
+    pub(crate) fn intents(&self, request: &CommitRequest) -> Vec<UploadIntent> {
+        request.parts.iter().map(|part| intent(request.writer, part)).collect()
+    }
+
     pub(crate) async fn stage(&self, request: &CommitRequest) {
-        let intents: Vec<UploadIntent> = request.parts.iter().map(|part| intent(request.writer, part)).collect();
-        self.catalog.stage(&intents).await.unwrap();
+        self.catalog.stage(&self.intents(request)).await.unwrap();
     }
 
     pub(crate) async fn commit(&self, request: &CommitRequest) -> CommitOutcome {

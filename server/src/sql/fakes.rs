@@ -148,7 +148,7 @@ impl Runtime for FakeRuntime {
             state: "running".into(),
             streams: 4,
             memtable_bytes: 10,
-            memtable_rows: 2,
+            uncommitted_offsets: 2,
             rows_per_second: 1.5,
             last_error: None,
             next_retry: None,

@@ -75,8 +75,8 @@ pub struct TaskRow {
     pub streams: u64,
     /// Bytes of its memtables.
     pub memtable_bytes: u64,
-    /// Rows of its memtables.
-    pub memtable_rows: u64,
+    /// Offsets that queries see and no commit holds yet: rows, error rows, filtered records and gaps.
+    pub uncommitted_offsets: u64,
     /// Rows that become visible per second.
     pub rows_per_second: f64,
     /// Its last error, while it lasts.

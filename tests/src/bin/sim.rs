@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use millrace_tests::sim::faults::{CLASSES, Class};
+use millrace_tests::sim::log::Keep;
 use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
+use tracing_subscriber::EnvFilter;
 
 /// Runs whole histories of the product on simulated time, disks, stores, network and broker, and checks every invariant.
 #[derive(Debug, Parser)]
@@ -43,10 +45,22 @@ struct Arguments {
     /// Prints the event log.
     #[arg(long)]
     log: bool,
+    /// Prints, as it happens, the event log and what the product traces of it (RUST_LOG chooses), on standard error.
+    #[arg(long)]
+    trace: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.trace {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("debug"));
+        tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
+    }
     match run(&arguments) {
         Ok(code) => code,
         Err(message) => {
@@ -63,7 +77,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         faults: arguments.faults_per_history,
         workers: arguments.workers,
         planted: None,
-        keep_log: arguments.log,
+        log: match (arguments.trace, arguments.log) {
+            (true, _) => Keep::Live,
+            (false, true) => Keep::All,
+            (false, false) => Keep::Last,
+        },
     };
     let campaign = Campaign {
         seed: arguments.seed,
@@ -90,7 +108,7 @@ fn classes(text: &str) -> Result<Vec<Class>, String> {
 fn histories(campaign: &Campaign, arguments: &Arguments) -> ExitCode {
     if campaign.histories == 1 {
         let outcome = campaign::one(campaign.seed, &campaign.options);
-        if arguments.log {
+        if arguments.log && !arguments.trace {
             outcome.log.lines().for_each(|line| println!("{line}"));
         }
         println!(
@@ -129,7 +147,7 @@ fn ended(outcomes: &[Outcome], arguments: &Arguments) -> ExitCode {
         let Some(violation) = &outcome.violation else { continue };
         code = ExitCode::FAILURE;
         println!("\nseed {}: {violation}", outcome.seed);
-        if !arguments.log {
+        if !arguments.log && !arguments.trace {
             println!("last events:");
             outcome.log.lines().for_each(|line| println!("  {line}"));
         }

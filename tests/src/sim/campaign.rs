@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::check::Violation;
 use super::history::{self, Options, Outcome};
-use super::{log::EventLog, panics};
+use super::log::{EventLog, Keep};
+use super::panics;
 
 /// Which histories to run.
 #[derive(Clone, Debug)]
@@ -86,6 +87,6 @@ pub fn one(seed: u64, options: &Options) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| history::run(seed, options))).unwrap_or_else(|_| {
         let text = panics::take().unwrap_or_else(|| "a panic without words".to_owned());
         let violation = Some(Violation::new("panic", text));
-        Outcome { seed, violation, log: EventLog::new(false), lasted: Duration::ZERO }
+        Outcome { seed, violation, log: EventLog::new(Keep::Last), lasted: Duration::ZERO }
     })
 }

@@ -10,6 +10,7 @@ use vfs::Unsynced;
 use super::draw::Draw;
 use super::network::Weather;
 use super::objects::ObjectWeather;
+use super::script::Produced;
 use super::stage::Stage;
 
 /// A class of faults, as `--faults` names it.
@@ -118,8 +119,9 @@ pub enum Kind {
     SlowCatalog(u64),
     /// A process does not reach the catalog's store.
     NoCatalog(String),
-    /// Retention takes a share of a partition, in percent of what there is.
-    Expire(i32, u64),
+    /// Retention takes a share of a partition, in percent of what there is; just before, so many records were produced, which nobody
+    /// has read yet.
+    Expire(i32, u64, u64),
     /// The broker loses the last records of a partition.
     Truncate(i32, u64),
     /// The topic is deleted and made again with so many partitions.
@@ -201,10 +203,10 @@ impl Kind {
                     Self::Commits(odds(), odds(), odds())
                 }
             },
-            Class::Broker => match draw.index(4) {
-                0 => Self::Expire(partition, draw.number(1, 120)),
-                1 => Self::Truncate(partition, draw.number(1, 12)),
-                2 => Self::Recreate(draw.number(1, 5) as i32),
+            Class::Broker => match draw.index(10) {
+                0..3 => Self::Expire(partition, draw.number(1, 120), draw.number(0, 12)),
+                3..6 => Self::Truncate(partition, draw.number(1, 12)),
+                6..8 => Self::Recreate(draw.number(1, 5) as i32),
                 _ => Self::BrokerAway,
             },
         }
@@ -252,7 +254,10 @@ impl Kind {
             }),
             Self::SlowCatalog(slow_ms) => stage.store_weather.set_slow(*slow_ms),
             Self::NoCatalog(who) => stage.store_weather.set_cut(Some(who.clone())),
-            Self::Expire(partition, percent) => {
+            Self::Expire(partition, percent, burst) => {
+                if known(stage, *partition).is_some() {
+                    (0..*burst).for_each(|_| stage.script.produce(*partition, Produced::Row));
+                }
                 let Some(at) = known(stage, *partition) else { return };
                 let low = at.0 + (at.1 - at.0) * (*percent).min(100) / 100;
                 let committed = committed(stage, *partition);

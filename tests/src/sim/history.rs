@@ -1,7 +1,7 @@
 //! One history: operations and faults on a stage, the checkers behind them, and at the end the quiet in which lag must go to zero.
 //! Everything in it follows from its seed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use catalog::{CatalogError, CatalogService};
 use object_store::ObjectStore;
 use warehouse::read::session::Freshness;
 
-use super::check::{Commits, Leases, Queries, Violation, Workers, check_bounds, check_end, lag};
+use super::check::{Bounds, Commits, Leases, Queries, Violation, Workers, check_end, lag};
 use super::draw::Draw;
 use super::faults::{Class, Fault};
-use super::log::EventLog;
+use super::log::{EventLog, Keep};
 use super::objects::ObjectWeather;
 use super::operations::Operation;
 use super::panics;
@@ -41,14 +41,14 @@ pub struct Options {
     pub workers: usize,
     /// A planted bug.
     pub planted: Option<&'static str>,
-    /// Whether the whole event log is kept.
-    pub keep_log: bool,
+    /// What becomes of its event log.
+    pub log: Keep,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let classes = super::faults::CLASSES.to_vec();
-        Self { classes, operations: 200, faults: 3, workers: 3, planted: None, keep_log: false }
+        Self { classes, operations: 200, faults: 3, workers: 3, planted: None, log: Keep::Last }
     }
 }
 
@@ -82,6 +82,8 @@ struct History {
     queries: Queries,
     leases: Leases,
     workers: Workers,
+    /// By worker and life.
+    bounds: BTreeMap<(String, u64), Bounds>,
     /// Whether a worker may lose its log.
     disks_failed: bool,
     /// Draws operations and faults.
@@ -106,8 +108,9 @@ impl History {
             disks_failed: faults.iter().any(|fault| fault.kind.fails_a_disk()),
             leases: Leases::default(),
             workers: Workers::default(),
+            bounds: BTreeMap::new(),
             stage,
-            log: EventLog::new(options.keep_log),
+            log: EventLog::new(options.log),
             commits: Commits::default(),
             queries: Queries::default(),
             draw: Draw::new(seed, "operations"),
@@ -229,9 +232,14 @@ impl History {
         for worker in &self.stage.workers {
             let Some(open) = self.stage.network.worker(worker.process.name()) else { continue };
             let heartbeat = open.heartbeat();
-            check_bounds(&heartbeat, &self.stage.plan)?;
+            let life = worker.process.lives();
+            let bounds = self.bounds.entry((heartbeat.address.clone(), life)).or_default();
+            match worker.process.is_asleep() {
+                true => bounds.reset(),
+                false => bounds.look(&heartbeat, self.stage.now, &self.stage.plan)?,
+            }
             let observer = &mut self.stage.observer;
-            self.workers.look(&heartbeat, worker.process.lives(), self.disks_failed, || {
+            self.workers.look(&heartbeat, life, self.disks_failed, || {
                 observer.block_on(async {
                     let state = catalog.pipeline_by_id(pipeline).await.ok()?.state.clone();
                     Some((state, catalog.streams(pipeline).await.ok()?))

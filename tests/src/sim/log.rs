@@ -7,19 +7,30 @@ use std::time::Duration;
 /// How many of the last lines a violation shows.
 const LAST: usize = 40;
 
+/// What becomes of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// The last of them are kept.
+    Last,
+    /// All are.
+    All,
+    /// All are, and each is printed on standard error at once, between what the product traces.
+    Live,
+}
+
 /// The lines of one history, or only the last of them.
 #[derive(Debug)]
 pub struct EventLog {
     hash: u64,
     lines: VecDeque<String>,
-    keep_all: bool,
+    keep: Keep,
     count: u64,
 }
 
 impl EventLog {
     /// An empty log.
-    pub fn new(keep_all: bool) -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, lines: VecDeque::new(), keep_all, count: 0 }
+    pub fn new(keep: Keep) -> Self {
+        Self { hash: 0xcbf2_9ce4_8422_2325, lines: VecDeque::new(), keep, count: 0 }
     }
 
     /// Adds a line.
@@ -28,9 +39,12 @@ impl EventLog {
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
+        if self.keep == Keep::Live {
+            eprintln!("{line}");
+        }
         self.count += 1;
         self.lines.push_back(line);
-        if !self.keep_all && self.lines.len() > LAST {
+        if self.keep == Keep::Last && self.lines.len() > LAST {
             self.lines.pop_front();
         }
     }

@@ -22,7 +22,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use vfs::{World, planted};
 use wal::Wal;
 
@@ -156,7 +156,9 @@ impl Committer {
             }
         };
         let _working = self.budget.charge(plans.iter().map(PartPlan::bytes).sum());
-        self.patiently(|| self.flusher.stage(&plans).boxed()).await?;
+        let plans = Mutex::new(plans);
+        self.patiently(|| async { self.flusher.stage(&mut plans.lock().await).await }.boxed()).await?;
+        let plans = plans.into_inner();
         let parts = stream::iter(plans).map(|plan| self.write(plan).boxed()).buffered(UPLOADS).try_collect().await?;
         Ok((piece, parts))
     }

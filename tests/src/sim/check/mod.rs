@@ -11,7 +11,7 @@ mod workers;
 
 use std::fmt;
 
-pub use bounds::check_bounds;
+pub use bounds::Bounds;
 pub use commits::Commits;
 pub use end::{check_end, lag};
 pub use leases::Leases;

@@ -126,8 +126,8 @@ impl Flusher {
     /// # Errors
     /// See [`FlushError`]; none of them made anything visible, and the flush may be tried again from the start.
     pub async fn flush(&self, frozen: &Frozen) -> Result<Vec<Part>, FlushError> {
-        let plans = self.plan(frozen).await?;
-        self.stage(&plans).await?;
+        let mut plans = self.plan(frozen).await?;
+        self.stage(&mut plans).await?;
         let mut parts = Vec::with_capacity(plans.len());
         for plan in plans {
             let encoded = self.encode(plan).await?;
@@ -181,12 +181,17 @@ impl Flusher {
         .await
     }
 
-    /// The second step: the intents, so that whatever is uploaded is known to the sweeper.
-    pub(super) async fn stage(&self, plans: &[PartPlan]) -> Result<(), FlushError> {
+    /// The second step: the intents, so that whatever is uploaded is known to the sweeper. After an error the parts have other names:
+    /// under the old ones the sweeper may have taken them already (I7).
+    pub(super) async fn stage(&self, plans: &mut [PartPlan]) -> Result<(), FlushError> {
         crash_point("flush.before_stage");
         let intents: Vec<UploadIntent> = plans.iter().map(|plan| self.intent(plan)).collect();
         if !intents.is_empty() {
-            self.catalog.stage(&intents).await?;
+            let staged = self.catalog.stage(&intents).await;
+            if staged.is_err() {
+                plans.iter_mut().for_each(|plan| plan.id = PartId(self.world.random.next_u128()));
+            }
+            staged?;
         }
         crash_point("flush.after_stage");
         Ok(())

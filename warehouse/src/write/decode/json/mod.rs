@@ -111,7 +111,8 @@ impl JsonDecoder {
 #[cold]
 fn diagnosis(text: &str) -> Fault {
     let fault = |reason, message: String| Fault { reason, message };
-    let text = text.trim_ascii_start();
+    // The blanks of JSON, and no others: a form feed is none.
+    let text = text.trim_start_matches([' ', '\n', '\r', '\t']);
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(_) if text.is_empty() => fault(ErrorReason::TruncatedJson, "the payload is empty".to_owned()),
         Err(error) if error.classify() == Category::Eof => {
