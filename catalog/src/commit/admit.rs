@@ -104,7 +104,9 @@ fn refusal(standing: &Standing, request: &CommitRequest) -> Option<CommitOutcome
 
 /// Whether the writer's right to the stream is gone. That of a stream that is not there was never his.
 fn is_lost(advance: &StreamAdvance, found: &StreamStanding) -> bool {
-    let is_fenced = found.epoch != Some(advance.epoch) && !planted::is("commit-without-epoch-check");
+    // Only a stale owner can have offsets that do not fit, so the planted bug that lets them pass must let him pass as well.
+    let is_let_pass = planted::is("commit-without-epoch-check") || planted::is("commit-without-offset-check");
+    let is_fenced = found.epoch != Some(advance.epoch) && !is_let_pass;
     is_fenced || found.checkpoint.is_none()
 }
 

@@ -124,8 +124,8 @@ pub enum Kind {
     Expire(i32, u64, u64),
     /// The broker loses the last records of a partition.
     Truncate(i32, u64),
-    /// The topic is deleted and made again with so many partitions.
-    Recreate(i32),
+    /// The topic is deleted and made again with so many partitions; this worker sleeps over it.
+    Recreate(i32, Option<usize>),
     /// The broker does not answer.
     BrokerAway,
 }
@@ -206,7 +206,7 @@ impl Kind {
             Class::Broker => match draw.index(10) {
                 0..3 => Self::Expire(partition, draw.number(1, 120), draw.number(0, 12)),
                 3..6 => Self::Truncate(partition, draw.number(1, 12)),
-                6..8 => Self::Recreate(draw.number(1, 5) as i32),
+                6..8 => Self::Recreate(draw.number(1, 5) as i32, draw.happens(400).then_some(worker)),
                 _ => Self::BrokerAway,
             },
         }
@@ -228,11 +228,7 @@ impl Kind {
                 disk.set_capacity(Some(used(disk) + room));
             }
             Self::SyncFails(number, nth, _) => stage.workers[*number].disk.fail_sync(*nth),
-            Self::WorkerSleeps(number) => {
-                let process = &mut stage.workers[*number].process;
-                process.sleep_until(until);
-                stage.network.set_asleep(process.name(), true);
-            }
+            Self::WorkerSleeps(number) => put_to_sleep(stage, *number, until),
             Self::ManagerSleeps(number) => stage.managers[*number].sleep_until(until),
             Self::ClientSleeps => stage.client.sleep_until(until),
             Self::KillManager(number) => stage.managers[*number].kill(),
@@ -268,7 +264,10 @@ impl Kind {
                 let committed = committed(stage, *partition);
                 stage.script.truncate(*partition, at.1.saturating_sub(*count).max(at.0), committed);
             }
-            Self::Recreate(partitions) => {
+            Self::Recreate(partitions, sleeper) => {
+                if let Some(number) = sleeper {
+                    put_to_sleep(stage, *number, until);
+                }
                 let ends: Vec<u64> =
                     (0..stage.script.partition_count()).map(|partition| committed(stage, partition)).collect();
                 stage.script.lose_all(|partition| ends[partition as usize]);
@@ -286,9 +285,8 @@ impl Kind {
             Self::SyncFails(number, _, true) => power_loss(stage, *number, Unsynced::Lost),
             Self::DiskFull(number, _) => stage.workers[*number].disk.set_capacity(None),
             Self::SyncFails(_, _, false) | Self::ManagerSleeps(_) | Self::ClientSleeps => {}
-            Self::WorkerSleeps(number) => {
-                let name = stage.workers[*number].process.name().to_owned();
-                stage.network.set_asleep(&name, false);
+            Self::WorkerSleeps(number) | Self::Recreate(_, Some(number)) => {
+                stage.network.set_asleep(stage.workers[*number].process.name(), false);
             }
             Self::KillManager(number) => {
                 if !stage.managers[*number].is_alive() {
@@ -301,10 +299,16 @@ impl Kind {
             Self::Commits(..) => stage.store.set_odds(FaultOdds::default()),
             Self::SlowCatalog(_) => stage.store_weather.set_slow(0),
             Self::NoCatalog(_) => stage.store_weather.set_cut(None),
-            Self::Expire(..) | Self::Truncate(..) | Self::Recreate(_) => {}
+            Self::Expire(..) | Self::Truncate(..) | Self::Recreate(_, None) => {}
             Self::BrokerAway => stage.script.broker().set_reachable(true),
         }
     }
+}
+
+fn put_to_sleep(stage: &mut Stage, number: usize, until: Duration) {
+    let process = &mut stage.workers[number].process;
+    process.sleep_until(until);
+    stage.network.set_asleep(process.name(), true);
 }
 
 fn power_loss(stage: &mut Stage, number: usize, unsynced: Unsynced) {

@@ -43,7 +43,8 @@ impl Bounds {
             return Ok(());
         }
         let noticed = *noticed.get_or_insert(*wal_bytes);
-        let in_hand = 2 * plan.wal.segment_bytes + (16 << 10);
+        // A worker that begins anew logs once more what it adopts, and segments of its last life stay until it has.
+        let in_hand = limit + 2 * plan.wal.segment_bytes + (16 << 10);
         if *wal_bytes > noticed + in_hand {
             let text =
                 format!("the log of {address} has grown from {noticed} to {wal_bytes} bytes, and its limit is {limit}");

@@ -1,5 +1,5 @@
-//! What workers report, from one look to the next: the epoch of a stream never falls in one life of a worker (I2), and a task that
-//! ends because its pipeline pauses has committed what it had shown (I5).
+//! What workers report, from one look to the next: the epoch of a stream never falls in one life of a worker (I2), what is shown
+//! under an epoch never shrinks, and a task that ends because its pipeline pauses has committed what it had shown (I5).
 
 use std::collections::BTreeMap;
 
@@ -52,6 +52,13 @@ impl Workers {
                 let text = format!("{who} holds stream {stream} under epoch {epoch}, and had held it under {newest}");
                 return Err(Violation::new("I2", text));
             }
+        }
+        let back = |(stream, (epoch, end)): &(&StreamId, &(Epoch, Offset))| {
+            reported.shown.get(stream).is_some_and(|(before, shown)| before == epoch && shown > end)
+        };
+        if let Some((stream, (epoch, end))) = shown.iter().find(back) {
+            let text = format!("{who} shows stream {stream} under epoch {epoch} up to {end}, and had shown more of it");
+            return Err(Violation::new("I5", text));
         }
         let before = std::mem::replace(&mut reported.shown, shown);
         if lost_logs || !heartbeat.tasks.is_empty() || before.is_empty() {
