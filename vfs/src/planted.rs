@@ -317,7 +317,12 @@ mod list {
         ),
         bug("unknown-taken-as-success", "I6", "", "a commit without an answer is taken for done"),
         bug("commit-without-epoch-check", "I2", "apache/iceberg#17551", "a commit's epochs are not compared"),
-        bug("commit-without-offset-check", "I3", "apache/iceberg#15710", "a commit's start offsets are not compared"),
+        bug(
+            "commit-without-offset-check",
+            "I3",
+            "apache/iceberg#15710",
+            "a commit's start offsets are not compared, nor the epochs that would refuse who has stale ones",
+        ),
         bug(
             "commit-without-token-check",
             "I6",
