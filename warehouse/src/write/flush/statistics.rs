@@ -101,7 +101,7 @@ impl Bounds {
     pub(super) fn include(&mut self, array: &ArrayRef) {
         self.nulls |= array.null_count() > 0;
         let least = least(array);
-        self.nan_below |= matches!(least, Some(Scalar::Float(value)) if value.is_nan());
+        self.nan_below |= matches!(least, Some(Scalar::Float(value)) if value.is_nan() && value.is_sign_negative());
         if let Some(value) = least
             && self.least.as_ref().is_none_or(|least| value.order(least).is_lt())
         {
