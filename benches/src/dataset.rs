@@ -35,7 +35,7 @@ const fn text(characters: u32) -> ColumnType {
 /// When the producer sent an event, in microseconds since 1970: the first field, at a fixed place and of a fixed width.
 pub(crate) const STAMP_COLUMN: &str = "produced_us";
 
-const EVENTS: [Shape; 24] = [
+static EVENTS: [Shape; 24] = [
     (STAMP_COLUMN, BIG, false),
     ("event_time", ColumnType::Timestamp, false),
     ("event_id", text(36), false),
@@ -62,7 +62,7 @@ const EVENTS: [Shape; 24] = [
     ("trace", text(64), false),
 ];
 
-const FLIGHTS: [Shape; 19] = [
+static FLIGHTS: [Shape; 19] = [
     ("time_hour", ColumnType::Timestamp, false),
     ("origin", text(3), false),
     ("dest", text(3), false),
@@ -121,10 +121,10 @@ impl Dataset {
 
     /// The table, for the catalog.
     pub(crate) fn new_table(self) -> NewTable {
-        let column = |&(name, kind, nullable): &Shape| NewColumn {
-            name: name.to_owned(),
-            kind,
-            nullable,
+        let column = |(name, kind, nullable): &Shape| NewColumn {
+            name: (*name).to_owned(),
+            kind: kind.clone(),
+            nullable: *nullable,
             default: None,
             comment: String::new(),
         };
@@ -140,8 +140,8 @@ impl Dataset {
 
     /// The table, as a statement.
     pub(crate) fn ddl(self) -> String {
-        let column = |&(name, kind, nullable): &Shape| {
-            format!("`{name}` {}{}", mysql_type(kind), if nullable { "" } else { " NOT NULL" })
+        let column = |(name, kind, nullable): &Shape| {
+            format!("`{name}` {}{}", mysql_type(kind), if *nullable { "" } else { " NOT NULL" })
         };
         let columns: Vec<String> = self.shapes().iter().map(column).collect();
         let (partitioned, function, _) = self.partition_by();

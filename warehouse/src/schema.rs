@@ -23,14 +23,14 @@ const STREAM_FIELD_ID: i32 = 2_100_000_001;
 const OFFSET_FIELD_ID: i32 = 2_100_000_002;
 
 /// The Arrow type that holds a column's values.
-pub fn arrow_type(kind: ColumnType) -> DataType {
+pub fn arrow_type(kind: &ColumnType) -> DataType {
     match kind {
         ColumnType::Boolean => DataType::Boolean,
-        ColumnType::Integer { width, unsigned } => integer_type(width, unsigned),
+        ColumnType::Integer { width, unsigned } => integer_type(*width, *unsigned),
         ColumnType::Float => DataType::Float32,
         ColumnType::Double => DataType::Float64,
         ColumnType::Decimal { precision, scale } => {
-            DataType::Decimal128(precision, i8::try_from(scale).expect("a scale is at most 38"))
+            DataType::Decimal128(*precision, i8::try_from(*scale).expect("a scale is at most 38"))
         }
         ColumnType::Date => DataType::Date32,
         ColumnType::DateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -60,7 +60,7 @@ pub fn integer_bounds(width: IntegerWidth, unsigned: bool) -> (i128, i128) {
 }
 
 /// A column's type as MySQL writes it: `bigint unsigned`, `decimal(10,2)`, `varchar(20)`.
-pub fn mysql_type(kind: ColumnType) -> String {
+pub fn mysql_type(kind: &ColumnType) -> String {
     match kind {
         ColumnType::Boolean => "tinyint(1)".to_owned(),
         ColumnType::Integer { width, unsigned } => {
@@ -70,7 +70,7 @@ pub fn mysql_type(kind: ColumnType) -> String {
                 IntegerWidth::Int => "int",
                 IntegerWidth::Big => "bigint",
             };
-            if unsigned { format!("{name} unsigned") } else { name.to_owned() }
+            if *unsigned { format!("{name} unsigned") } else { name.to_owned() }
         }
         ColumnType::Float => "float".to_owned(),
         ColumnType::Double => "double".to_owned(),
@@ -90,8 +90,8 @@ fn field(name: &str, data_type: DataType, nullable: bool, id: i32) -> Field {
 
 /// A table column's field.
 pub fn column_field(column: &Column) -> Field {
-    let mut field = field(&column.name, arrow_type(column.kind), column.nullable, column.id.0);
-    field.metadata_mut().insert(MYSQL_TYPE_KEY.to_owned(), mysql_type(column.kind));
+    let mut field = field(&column.name, arrow_type(&column.kind), column.nullable, column.id.0);
+    field.metadata_mut().insert(MYSQL_TYPE_KEY.to_owned(), mysql_type(&column.kind));
     field
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn unsigned_integers_are_widened_until_iceberg_can_hold_them() {
-        let of = |width, unsigned| arrow_type(ColumnType::Integer { width, unsigned });
+        let of = |width, unsigned| arrow_type(&ColumnType::Integer { width, unsigned });
         assert_eq!(of(IntegerWidth::Tiny, true), DataType::Int32);
         assert_eq!(of(IntegerWidth::Int, true), DataType::Int64);
         assert_eq!(of(IntegerWidth::Big, true), DataType::Decimal128(20, 0));

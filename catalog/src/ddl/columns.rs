@@ -54,7 +54,7 @@ pub(super) fn columns(new: &NewTable) -> Result<Vec<Column>, CatalogError> {
     let with_id = |(column, id): (&NewColumn, i32)| Column {
         id: ColumnId(id),
         name: column.name.clone(),
-        kind: column.kind,
+        kind: column.kind.clone(),
         nullable: column.nullable,
         default: column.default.clone(),
         comment: column.comment.clone(),
@@ -67,8 +67,8 @@ fn fault(column: &NewColumn, fault: &str) -> CatalogError {
 }
 
 fn check_kind(column: &NewColumn) -> Result<(), CatalogError> {
-    match column.kind {
-        ColumnType::Decimal { precision, scale } if precision == 0 || precision > DECIMAL_DIGITS_MAX => {
+    match &column.kind {
+        ColumnType::Decimal { precision, scale } if *precision == 0 || *precision > DECIMAL_DIGITS_MAX => {
             Err(fault(column, &format!("is DECIMAL({precision},{scale}): give it 1 to {DECIMAL_DIGITS_MAX} digits")))
         }
         ColumnType::Decimal { precision, scale } if scale > precision => Err(fault(
@@ -90,23 +90,25 @@ fn check_default(column: &NewColumn) -> Result<(), CatalogError> {
             false => Err(fault(column, "is NOT NULL and has DEFAULT NULL: drop one of the two")),
         };
     }
-    match fits(column.kind, default) {
+    match fits(&column.kind, default) {
         true => Ok(()),
         false => Err(fault(column, &format!("cannot hold its DEFAULT, {default}: give it a value of its type"))),
     }
 }
 
 /// Whether the value is one of the type, in the form in which the type's values are kept.
-fn fits(kind: ColumnType, value: &Scalar) -> bool {
+fn fits(kind: &ColumnType, value: &Scalar) -> bool {
     match (kind, value) {
         (ColumnType::Boolean, Scalar::Bool(_))
         | (ColumnType::Float | ColumnType::Double, Scalar::Float(_))
         | (ColumnType::Date, Scalar::Date(_))
         | (ColumnType::DateTime | ColumnType::Timestamp, Scalar::Micros(_)) => true,
-        (ColumnType::Integer { width, unsigned }, Scalar::Int(value)) => in_bounds(width, unsigned, i128::from(*value)),
-        (ColumnType::Integer { width, unsigned }, Scalar::Decimal(value, 0)) => in_bounds(width, unsigned, value.0),
+        (ColumnType::Integer { width, unsigned }, Scalar::Int(value)) => {
+            in_bounds(*width, *unsigned, i128::from(*value))
+        }
+        (ColumnType::Integer { width, unsigned }, Scalar::Decimal(value, 0)) => in_bounds(*width, *unsigned, value.0),
         (ColumnType::Decimal { precision, scale }, Scalar::Decimal(value, given)) => {
-            i16::from(scale) == i16::from(*given) && value.0.unsigned_abs() < 10_u128.pow(u32::from(precision))
+            i16::from(*scale) == i16::from(*given) && value.0.unsigned_abs() < 10_u128.pow(u32::from(*precision))
         }
         (ColumnType::Text { characters_max }, Scalar::Text(text)) => {
             characters_max.is_none_or(|max| text.chars().count() as u64 <= u64::from(max))
@@ -133,14 +135,14 @@ pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<Par
     let mut characters_left = PARTITION_CHARACTERS_MAX;
     for (name, transform) in &new.partition_by {
         let column = find(columns, name, "PARTITION BY")?;
-        if let Some(fault) = misfit(column.kind, *transform) {
+        if let Some(fault) = misfit(&column.kind, *transform) {
             return Err(CatalogError::invalid(format!("PARTITION BY `{name}`: {fault}")));
         }
         let field = PartitionField { column: column.id, transform: *transform };
         if fields.contains(&field) {
             return Err(CatalogError::invalid(format!("PARTITION BY names `{name}` twice in the same way: drop one")));
         }
-        if let ColumnType::Text { characters_max } = column.kind {
+        if let ColumnType::Text { characters_max } = &column.kind {
             characters_left = characters_max.and_then(|max| characters_left.checked_sub(max)).ok_or_else(|| {
                 CatalogError::invalid(format!(
                     "PARTITION BY `{name}`: each part's record holds the whole value, so texts in PARTITION BY may have \
@@ -154,7 +156,7 @@ pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<Par
 }
 
 /// Why a column of that type cannot be partitioned by so.
-fn misfit(kind: ColumnType, transform: PartitionTransform) -> Option<&'static str> {
+fn misfit(kind: &ColumnType, transform: PartitionTransform) -> Option<&'static str> {
     let is_moment = matches!(kind, ColumnType::DateTime | ColumnType::Timestamp);
     match transform {
         PartitionTransform::Identity => match kind {
@@ -167,7 +169,7 @@ fn misfit(kind: ColumnType, transform: PartitionTransform) -> Option<&'static st
             _ => None,
         },
         PartitionTransform::Year | PartitionTransform::Month | PartitionTransform::Day => {
-            let fits = is_moment || kind == ColumnType::Date;
+            let fits = is_moment || *kind == ColumnType::Date;
             (!fits).then_some("year(), month() and day() take a DATE, DATETIME or TIMESTAMP: choose such a column")
         }
         PartitionTransform::Hour => {
@@ -239,22 +241,22 @@ mod tests {
     #[test]
     fn a_partition_field_must_fit_its_column() {
         use PartitionTransform::{Day, Hour, Identity, Month, Year};
-        let fits = |kind, transform| {
-            let mut new = table(kind);
+        let fits = |kind: &ColumnType, transform| {
+            let mut new = table(kind.clone());
             new.partition_by = vec![("a".into(), transform)];
             partition_by(&new, &columns(&new).unwrap()).is_ok()
         };
         for kind in [ColumnType::Date, ColumnType::DateTime, ColumnType::Timestamp] {
-            assert!([Identity, Year, Month, Day].into_iter().all(|transform| fits(kind, transform)));
-            assert_eq!(fits(kind, Hour), kind != ColumnType::Date);
+            assert!([Identity, Year, Month, Day].into_iter().all(|transform| fits(&kind, transform)));
+            assert_eq!(fits(&kind, Hour), kind != ColumnType::Date);
         }
         for kind in [TEXT, TINY, ColumnType::Boolean, ColumnType::Decimal { precision: 9, scale: 2 }] {
             assert!(
-                fits(kind, Identity) && ![Year, Month, Day, Hour].into_iter().any(|transform| fits(kind, transform))
+                fits(&kind, Identity) && ![Year, Month, Day, Hour].into_iter().any(|transform| fits(&kind, transform))
             );
         }
         assert!(
-            [ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(kind, Identity))
+            [ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(&kind, Identity))
         );
     }
 
@@ -320,8 +322,8 @@ mod tests {
         let money = ColumnType::Decimal { precision: 4, scale: 2 };
         assert!(takes(TINY, Scalar::Int(-128), false) && !takes(TINY, Scalar::Int(128), false));
         assert!(takes(BIG, decimal(u64::MAX.into(), 0), false) && !takes(BIG, Scalar::Int(-1), false));
-        assert!(takes(money, decimal(9_999, 2), false) && !takes(money, decimal(10_000, 2), false));
-        assert!(!takes(money, decimal(1, 1), false));
+        assert!(takes(money.clone(), decimal(9_999, 2), false) && !takes(money.clone(), decimal(10_000, 2), false));
+        assert!(!takes(money.clone(), decimal(1, 1), false));
         assert!(takes(TEXT, Scalar::Text("äöü".into()), false) && !takes(TEXT, Scalar::Text("four".into()), false));
         assert!(takes(ColumnType::Json, Scalar::Text("{}".into()), false));
         assert!(!takes(ColumnType::Json, Scalar::Text("{".into()), false));

@@ -20,7 +20,7 @@ pub enum IntegerWidth {
 
 /// A column's SQL type. How it is stored is PROTOCOL's "Data": unsigned integers are widened, and BIGINT UNSIGNED is
 /// decimal(20,0); DATETIME has no zone and TIMESTAMP is UTC, both in microseconds; JSON is the text received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ColumnType {
     /// BOOLEAN.
     Boolean,

@@ -40,7 +40,7 @@ pub(crate) fn create_table(table: &Table) -> String {
 }
 
 fn column(column: &Column) -> String {
-    let mut text = format!("  {} {}", backticked(&column.name), mysql_type(column.kind));
+    let mut text = format!("  {} {}", backticked(&column.name), mysql_type(&column.kind));
     if !column.nullable {
         text.push_str(" NOT NULL");
     } else if column.default.is_none() {

@@ -23,7 +23,7 @@ pub(crate) enum Literal {
 /// The value of `column` that DEFAULT `literal` means.
 pub(crate) fn default_of(
     column: &str,
-    kind: ColumnType,
+    kind: &ColumnType,
     nullable: bool,
     literal: &Literal,
 ) -> Result<Scalar, SqlError> {
@@ -36,25 +36,25 @@ pub(crate) fn default_of(
     value.map_err(|cause| SqlError::new(INVALID_DEFAULT, format!("Invalid default value for '{column}': {cause}")))
 }
 
-fn of_text(kind: ColumnType, text: &str) -> Result<Scalar, String> {
+fn of_text(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
     match kind {
         ColumnType::Boolean => match text.to_ascii_lowercase().as_str() {
             "1" | "true" => Ok(Scalar::Bool(true)),
             "0" | "false" => Ok(Scalar::Bool(false)),
             _ => Err(format!("{text:?} is neither TRUE nor FALSE")),
         },
-        ColumnType::Integer { width, unsigned } => integer(width, unsigned, text),
+        ColumnType::Integer { width, unsigned } => integer(*width, *unsigned, text),
         ColumnType::Float | ColumnType::Double => match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Scalar::Float(value)),
             _ => Err(format!("{text:?} is not a number")),
         },
-        ColumnType::Decimal { precision, scale } => decimal(precision, scale, text),
+        ColumnType::Decimal { precision, scale } => decimal(*precision, *scale, text),
         ColumnType::Date => NaiveDate::parse_from_str(text, DATE)
             .map(|date| Scalar::Date(date.to_epoch_days()))
             .map_err(|_| format!("{text:?} is not a date; write 'YYYY-MM-DD'")),
         ColumnType::DateTime | ColumnType::Timestamp => moment(text),
         ColumnType::Text { characters_max } => match characters_max {
-            Some(max) if text.chars().count() > max as usize => Err(format!("it has more than {max} characters")),
+            Some(max) if text.chars().count() > *max as usize => Err(format!("it has more than {max} characters")),
             _ => Ok(Scalar::Text(text.to_owned())),
         },
         ColumnType::Json => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
@@ -178,7 +178,7 @@ pub(crate) fn backticked(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(kind: ColumnType, text: &str) -> Result<Scalar, String> {
+    fn of(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
         default_of("c", kind, true, &Literal::Text(text.into())).map_err(|error| error.message)
     }
 
@@ -198,8 +198,8 @@ mod tests {
             (ColumnType::Text { characters_max: None }, "it's \\ a\nline"),
             (ColumnType::Json, "{\"a\": 1}"),
         ] {
-            let value = of(kind, text).unwrap();
-            assert_eq!(of(kind, &default_text(&value).unwrap()), Ok(value), "{text}");
+            let value = of(&kind, text).unwrap();
+            assert_eq!(of(&kind, &default_text(&value).unwrap()), Ok(value), "{text}");
         }
         assert_eq!(literal_text(&Scalar::Decimal(DecimalText(-1230), 2)), "'-12.30'");
         assert_eq!(literal_text(&Scalar::Text("it's \\".into())), "'it''s \\\\'");
@@ -208,14 +208,14 @@ mod tests {
     #[test]
     fn a_default_that_the_column_cannot_hold_is_refused_with_its_name() {
         let tiny = ColumnType::Integer { width: IntegerWidth::Tiny, unsigned: false };
-        assert_eq!(of(tiny, "128").unwrap_err(), "Invalid default value for 'c': 128 is not between -128 and 127");
-        assert!(of(ColumnType::Decimal { precision: 4, scale: 2 }, "123.4").unwrap_err().contains("decimal(4,2)"));
-        assert!(of(ColumnType::Decimal { precision: 4, scale: 2 }, "1.234").is_err());
-        assert!(of(ColumnType::Date, "31.1.2013").unwrap_err().contains("'YYYY-MM-DD'"));
-        assert!(of(ColumnType::Timestamp, "noon").unwrap_err().contains("HH:MM:SS"));
-        assert!(of(ColumnType::Json, "{").unwrap_err().contains("not JSON"));
-        assert!(of(ColumnType::Text { characters_max: Some(2) }, "abc").is_err());
-        let error = default_of("c", tiny, false, &Literal::Null).unwrap_err();
+        assert_eq!(of(&tiny, "128").unwrap_err(), "Invalid default value for 'c': 128 is not between -128 and 127");
+        assert!(of(&ColumnType::Decimal { precision: 4, scale: 2 }, "123.4").unwrap_err().contains("decimal(4,2)"));
+        assert!(of(&ColumnType::Decimal { precision: 4, scale: 2 }, "1.234").is_err());
+        assert!(of(&ColumnType::Date, "31.1.2013").unwrap_err().contains("'YYYY-MM-DD'"));
+        assert!(of(&ColumnType::Timestamp, "noon").unwrap_err().contains("HH:MM:SS"));
+        assert!(of(&ColumnType::Json, "{").unwrap_err().contains("not JSON"));
+        assert!(of(&ColumnType::Text { characters_max: Some(2) }, "abc").is_err());
+        let error = default_of("c", &tiny, false, &Literal::Null).unwrap_err();
         assert_eq!((error.code, error.message.as_str()), (1067, "Invalid default value for 'c': it is NOT NULL"));
     }
 }

@@ -168,7 +168,7 @@ mod tests {
             ("JSON", "json"),
         ] {
             let kind = of(typed).unwrap();
-            assert_eq!(mysql_type(kind), shown, "{typed}");
+            assert_eq!(mysql_type(&kind), shown, "{typed}");
             assert_eq!(of(shown), Ok(kind), "{shown} reads back");
         }
     }

@@ -61,7 +61,7 @@ fn known(table: &Table, part: &Part, stored: usize) -> Known {
     let key = table.order_by.iter().position(|id| *id == column.id).and_then(|at| part.sort_key.get(at));
     let of_key = key.map(|range| sort_key(&range.min, range.max.as_ref(), part.rows)).unwrap_or_default();
     let partitions = table.partition_by.iter().zip(&part.partition).filter(|(field, _)| field.column == column.id);
-    partitions.fold(of_key, |known, (field, value)| known.and(partition(*field, value, column.kind, part.rows)))
+    partitions.fold(of_key, |known, (field, value)| known.and(partition(*field, value, &column.kind, part.rows)))
 }
 
 /// `_stream` and `_offset`, which stand behind the table's own columns. Error rows keep them last as well.
@@ -93,7 +93,7 @@ fn sort_key(min: &Scalar, max: Option<&Scalar>, rows: u64) -> Known {
     }
 }
 
-fn partition(field: PartitionField, value: &Scalar, kind: catalog::ColumnType, rows: u64) -> Known {
+fn partition(field: PartitionField, value: &Scalar, kind: &catalog::ColumnType, rows: u64) -> Known {
     if matches!(value, Scalar::Null) {
         return Known { min: None, max: None, nulls: Some(rows) };
     }
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn of(transform: PartitionTransform, value: Scalar, kind: ColumnType) -> (Option<Scalar>, Option<Scalar>) {
-        let known = partition(PartitionField { column: ColumnId(1), transform }, &value, kind, 3);
+        let known = partition(PartitionField { column: ColumnId(1), transform }, &value, &kind, 3);
         (known.min, known.max)
     }
 

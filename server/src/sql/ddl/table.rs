@@ -64,7 +64,7 @@ impl Ddl<'_> {
 fn new_table(database: &str, create: &CreateTable) -> NewTable {
     let column = |column: &super::super::statement::ColumnClause| NewColumn {
         name: column.name.clone(),
-        kind: column.kind,
+        kind: column.kind.clone(),
         nullable: column.nullable,
         default: column.default.clone(),
         comment: column.comment.clone(),

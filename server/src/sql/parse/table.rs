@@ -128,7 +128,7 @@ fn column(cursor: &mut Cursor<'_>, ignored: &mut Vec<String>) -> Result<ColumnCl
     }
     // DEFAULT NULL is what a column without DEFAULT has.
     if let Some(literal) = default.filter(|literal| !(column.nullable && *literal == Literal::Null)) {
-        column.default = Some(default_of(&column.name, column.kind, column.nullable, &literal)?);
+        column.default = Some(default_of(&column.name, &column.kind, column.nullable, &literal)?);
     }
     Ok(column)
 }

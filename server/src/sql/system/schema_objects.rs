@@ -183,7 +183,7 @@ struct TypeFacts {
     is_text: bool,
 }
 
-fn facts(kind: ColumnType) -> TypeFacts {
+fn facts(kind: &ColumnType) -> TypeFacts {
     let number =
         |precision: i64, scale: Option<i64>| TypeFacts { precision: Some(precision), scale, ..Default::default() };
     match kind {
@@ -200,7 +200,7 @@ fn facts(kind: ColumnType) -> TypeFacts {
         }
         ColumnType::Float => number(12, None),
         ColumnType::Double => number(22, None),
-        ColumnType::Decimal { precision, scale } => number(i64::from(precision), Some(i64::from(scale))),
+        ColumnType::Decimal { precision, scale } => number(i64::from(*precision), Some(i64::from(*scale))),
         ColumnType::Date | ColumnType::Json => TypeFacts::default(),
         ColumnType::DateTime | ColumnType::Timestamp => TypeFacts { fraction: Some(6), ..Default::default() },
         ColumnType::Text { characters_max } => TypeFacts {
@@ -217,8 +217,8 @@ fn base_type(full: &str) -> &str {
 }
 
 fn column_row(table: &Arc<Table>, column: &Column, at: i64) -> Vec<Cell> {
-    let full_type = mysql_type(column.kind);
-    let facts = facts(column.kind);
+    let full_type = mysql_type(&column.kind);
+    let facts = facts(&column.kind);
     vec![
         CATALOG.into(),
         table.database.as_str().into(),
@@ -268,8 +268,8 @@ fn system_type(kind: Kind) -> ColumnType {
 }
 
 fn engine_column_row(schema: &str, table: &str, name: &str, kind: ColumnType, nullable: bool, at: i64) -> Vec<Cell> {
-    let full_type = mysql_type(kind);
-    let facts = facts(kind);
+    let full_type = mysql_type(&kind);
+    let facts = facts(&kind);
     vec![
         CATALOG.into(),
         schema.into(),

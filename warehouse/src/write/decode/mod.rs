@@ -23,6 +23,7 @@ mod error_rows;
 mod json;
 mod number;
 mod reason;
+mod statement;
 mod time;
 mod transform;
 
@@ -33,6 +34,7 @@ mod tests;
 
 pub use column::FieldKind;
 pub use reason::{BadRecord, ErrorReason};
+pub use statement::{StatementColumn, UnfitValue};
 
 use super::batch::Batch;
 use super::source::{Fetched, Records};

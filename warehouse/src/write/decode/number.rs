@@ -93,6 +93,23 @@ pub(super) fn short(text: &str) -> Option<i64> {
 
 /// The number of `text` times 10^`scale`, exactly, if that is a whole number of at most `digits_max` digits.
 pub(super) fn scaled(text: &str, scale: u8, digits_max: u8) -> Result<i128, NumberFault> {
+    match split(text, scale, digits_max)? {
+        (value, 0) => Ok(value),
+        _ => Err(NumberFault::Fraction),
+    }
+}
+
+/// The same, rounded to the nearest whole number; a half goes away from zero.
+pub(super) fn scaled_to_nearest(text: &str, scale: u8, digits_max: u8) -> Result<i128, NumberFault> {
+    let (value, next_digit) = split(text, scale, digits_max)?;
+    let away = if text.starts_with('-') { -1 } else { 1 };
+    let value = if next_digit >= 5 { value + away } else { value };
+    if fits(value, digits_max) { Ok(value) } else { Err(NumberFault::Range) }
+}
+
+/// The whole part of the number of `text` times 10^`scale`, and its first digit after the point, or 1 where that is 0 and another
+/// is not.
+fn split(text: &str, scale: u8, digits_max: u8) -> Result<(i128, u8), NumberFault> {
     let pieces = Pieces::of(text).ok_or(NumberFault::NotANumber)?;
     let digit = |index: usize| match index.checked_sub(pieces.whole.len()) {
         None => pieces.whole[index],
@@ -100,19 +117,23 @@ pub(super) fn scaled(text: &str, scale: u8, digits_max: u8) -> Result<i128, Numb
     };
     let count = pieces.whole.len() + pieces.fraction.len();
     // Only the digits between the first and the last that is not zero decide; `1.500e2` is `15` with a power of ten.
-    let Some(first) = (0..count).find(|index| digit(*index) != b'0') else { return Ok(0) };
+    let Some(first) = (0..count).find(|index| digit(*index) != b'0') else { return Ok((0, 0)) };
     let last = (first..count).rfind(|index| digit(*index) != b'0').unwrap_or(first);
     let power = pieces.exponent + pieces.whole.len() as i64 - (last as i64 + 1) + i64::from(scale);
     let significant = (last - first + 1) as i64;
     if significant + power > i64::from(digits_max.min(DIGITS_MAX)) {
         return Err(NumberFault::Range);
     }
-    if power < 0 {
-        return Err(NumberFault::Fraction);
-    }
-    let mut value = (first..=last).fold(0_i128, |sum, index| sum * 10 + i128::from(digit(index) - b'0'));
-    value *= 10_i128.pow(u32::try_from(power).expect("at most 38, as just checked"));
-    Ok(if pieces.negative { -value } else { value })
+    // Where there are fewer digits than belong behind the point, it comes before all of them.
+    let end = usize::try_from(last as i64 + 1 + power.min(0)).unwrap_or(0).max(first);
+    let mut value = (first..end).fold(0_i128, |sum, index| sum * 10 + i128::from(digit(index) - b'0'));
+    value *= 10_i128.pow(u32::try_from(power.max(0)).expect("at most 38, as just checked"));
+    let next_digit = match power < 0 {
+        true if significant + power >= 0 => (digit(end) - b'0').max(1),
+        true => 1,
+        false => 0,
+    };
+    Ok((if pieces.negative { -value } else { value }, next_digit))
 }
 
 /// The whole number that a `f64` is, if it is one of at most 38 digits.
@@ -138,6 +159,24 @@ pub(super) fn rescaled(value: i128, from: i8, to: i8, digits_max: u8) -> Result<
         _ => return Err(NumberFault::Fraction),
     };
     if fits(value, digits_max) { Ok(value) } else { Err(NumberFault::Range) }
+}
+
+/// The same, rounded to the nearest; a half goes away from zero.
+pub(super) fn rescaled_to_nearest(value: i128, from: i8, to: i8, digits_max: u8) -> Result<i128, NumberFault> {
+    match rescaled(value, from, to, DIGITS_MAX) {
+        Err(NumberFault::Fraction) => {
+            let steps = (i32::from(from) - i32::from(to)).unsigned_abs();
+            // Beyond what 128 bits hold, less than half of the last digit is left.
+            let Some(power) = 10_i128.checked_pow(steps) else { return Ok(0) };
+            let (whole, rest) = (value / power, value % power);
+            let away = if rest.unsigned_abs() >= power.unsigned_abs() / 2 { rest.signum() } else { 0 };
+            let value = whole + away;
+            if fits(value, digits_max) { Ok(value) } else { Err(NumberFault::Range) }
+        }
+        Ok(value) if fits(value, digits_max) => Ok(value),
+        Ok(_) => Err(NumberFault::Range),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// `value` rounded to a whole number of 10^-`scale`: a binary fraction has no decimal digits of its own to lose.
@@ -187,6 +226,36 @@ mod tests {
         for text in ["", "-", ".", "1.2.3", "1e", "e1", " 1", "0x10", "NaN", "1_000"] {
             assert_eq!(scaled(text, 2, 10), Err(NumberFault::NotANumber), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_half_is_rounded_away_from_zero() {
+        for (text, scale, expected) in [
+            ("1.005", 2, 101),
+            ("-1.005", 2, -101),
+            ("1.00499999", 2, 100),
+            ("0.5", 0, 1),
+            ("-0.5", 0, -1),
+            ("0.05", 0, 0),
+            ("0.49", 0, 0),
+            ("99.5", 0, 100),
+            ("5e-1", 0, 1),
+            ("5e-2", 0, 0),
+            ("95e-2", 0, 1),
+            ("1e-999999", 0, 0),
+            ("12", 2, 1200),
+            ("1.5e3", 0, 1500),
+        ] {
+            assert_eq!(scaled_to_nearest(text, scale, 10), Ok(expected), "{text}");
+        }
+        assert_eq!(scaled_to_nearest("9.999", 2, 3), Err(NumberFault::Range));
+        assert_eq!(scaled_to_nearest("x", 2, 3), Err(NumberFault::NotANumber));
+        assert_eq!(rescaled_to_nearest(1_005, 3, 2, 10), Ok(101));
+        assert_eq!(rescaled_to_nearest(-1_005, 3, 2, 10), Ok(-101));
+        assert_eq!(rescaled_to_nearest(1_004, 3, 2, 10), Ok(100));
+        assert_eq!(rescaled_to_nearest(i128::MAX, 38, -38, 10), Ok(0));
+        assert_eq!(rescaled_to_nearest(9_995, 3, 2, 3), Err(NumberFault::Range));
+        assert_eq!(rescaled_to_nearest(1, 0, 2, 2), Err(NumberFault::Range));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use time::{DateColumn, MicrosColumn};
 pub(super) use time::{date_value, micros_value};
 
 /// What a field of a record is read as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     /// A value of this SQL type.
     Column(ColumnType),
@@ -35,7 +35,7 @@ pub enum FieldKind {
 
 impl FieldKind {
     /// The Arrow type of its values.
-    pub fn arrow_type(self) -> DataType {
+    pub fn arrow_type(&self) -> DataType {
         match self {
             Self::Column(kind) => arrow_type(kind),
             Self::AnyText => DataType::Utf8,
@@ -81,14 +81,14 @@ macro_rules! with_column {
 
 impl Column {
     /// An empty column of that kind.
-    pub(super) fn new(kind: FieldKind) -> Self {
+    pub(super) fn new(kind: &FieldKind) -> Self {
         let FieldKind::Column(kind) = kind else { return Self::AnyText(AnyTextColumn { texts: Texts::default() }) };
         let name = mysql_type(kind);
         let data_type = arrow_type(kind);
         match kind {
             ColumnType::Boolean => Self::Boolean(BooleanColumn { bits: Bits::default() }),
             ColumnType::Integer { width, unsigned } => {
-                let bounds = integer_bounds(width, unsigned);
+                let bounds = integer_bounds(*width, *unsigned);
                 match data_type {
                     DataType::Int32 => Self::Int(IntegerColumn { values: Values::new(data_type), bounds, name }),
                     DataType::Int64 => Self::Big(IntegerColumn { values: Values::new(data_type), bounds, name }),
@@ -97,16 +97,16 @@ impl Column {
             }
             ColumnType::Float => Self::Float(FloatColumn { values: Values::new(data_type) }),
             ColumnType::Double => Self::Double(DoubleColumn { values: Values::new(data_type) }),
-            ColumnType::Decimal { precision, scale } => {
+            &ColumnType::Decimal { precision, scale } => {
                 Self::Decimal(DecimalColumn { values: Values::new(data_type), precision, scale, name })
             }
             ColumnType::Date => Self::Date(DateColumn { values: Values::<Date32Type>::new(data_type) }),
             ColumnType::DateTime | ColumnType::Timestamp => Self::Micros(MicrosColumn {
                 values: Values::<TimestampMicrosecondType>::new(data_type),
-                zoned: kind == ColumnType::Timestamp,
+                zoned: *kind == ColumnType::Timestamp,
                 name,
             }),
-            ColumnType::Text { characters_max } => {
+            &ColumnType::Text { characters_max } => {
                 Self::Text(TextColumn { texts: Texts::default(), characters_max, name })
             }
             ColumnType::Json => Self::Json(JsonColumn { texts: Texts::default() }),

@@ -49,7 +49,7 @@ impl JsonDecoder {
             schema: Arc::new(Schema::new(fields.iter().map(arrow_field).collect::<Vec<_>>())),
             payload_max,
             keys: KeyIndex::new(fields.iter().map(|field| field.name.as_str())),
-            columns: fields.iter().map(|field| Column::new(field.kind)).collect(),
+            columns: fields.iter().map(|field| Column::new(&field.kind)).collect(),
             exact: vec![0; fields.len()],
             reading: 0,
             fields,

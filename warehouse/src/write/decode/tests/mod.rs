@@ -165,8 +165,8 @@ pub(super) fn reasons(batch: &Batch) -> Vec<(i64, String)> {
 }
 
 /// What becomes of `{"a": json}` in a column of that kind: its text, or the reason.
-pub(super) fn value_of(kind: ColumnType, json: &str) -> Result<String, String> {
-    let batch = decode(&mut decoder(vec![column("a", kind)], "*", None), &[format!(r#"{{"a": {json}}}"#)]);
+pub(super) fn value_of(kind: &ColumnType, json: &str) -> Result<String, String> {
+    let batch = decode(&mut decoder(vec![column("a", kind.clone())], "*", None), &[format!(r#"{{"a": {json}}}"#)]);
     match reasons(&batch).pop() {
         Some((_, reason)) => Err(reason),
         None => Ok(values(&batch).remove(0)),

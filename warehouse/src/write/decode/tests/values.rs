@@ -8,7 +8,7 @@ use super::*;
 fn check(kind: ColumnType, cases: &[(&str, Result<&str, &str>)]) {
     for (json, expected) in cases {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
-        assert_eq!(value_of(kind, json), expected, "{json} as {kind:?}");
+        assert_eq!(value_of(&kind, json), expected, "{json} as {kind:?}");
     }
 }
 

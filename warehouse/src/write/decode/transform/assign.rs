@@ -16,12 +16,24 @@ use catalog::ColumnType;
 
 use crate::schema::{arrow_type, integer_bounds, mysql_type};
 use crate::write::decode::column::{date_value, is_json, micros_value, too_long, within};
-use crate::write::decode::number::{NumberFault, rescaled, rounded, whole};
+use crate::write::decode::number::{
+    DIGITS_MAX, NumberFault, rescaled, rescaled_to_nearest, rounded, scaled_to_nearest, whole,
+};
 use crate::write::decode::reason::{BadValue, ErrorReason, quoted};
+
+/// Whose values they are: a record's lose nothing, not even a digit; a statement's are taken as MySQL's strict mode takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Rules {
+    /// An expression of a pipeline.
+    Record,
+    /// INSERT: a text may hold a number, digits after the point are rounded, a time gives a day.
+    Statement,
+}
 
 /// How values of one type become values of a column's type.
 #[derive(Clone, Debug)]
-pub(super) struct Assignment {
+pub(in super::super) struct Assignment {
+    rules: Rules,
     to: ColumnType,
     name: String,
     way: Way,
@@ -37,9 +49,13 @@ enum Way {
     Numbers,
     /// Each text is looked at.
     Texts,
+    /// Each text is read as a number.
+    NumbersInTexts,
     /// Arrow's cast, which loses nothing between these two types.
     Cast,
 }
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// A number on its way from one type to another.
 #[derive(Clone, Copy)]
@@ -51,46 +67,81 @@ enum Number {
 
 impl Assignment {
     /// How `from` becomes `to`, or why it does not.
-    pub(super) fn plan(from: &DataType, to: ColumnType) -> Result<Self, String> {
-        let way = way(from, to).ok_or_else(|| refusal(from, to))?;
-        Ok(Self { to, name: mysql_type(to), way })
+    pub(super) fn plan(from: &DataType, to: &ColumnType) -> Result<Self, String> {
+        Self::by(Rules::Record, from, to)
+    }
+
+    /// The same by the rules of `rules`.
+    pub(in super::super) fn by(rules: Rules, from: &DataType, to: &ColumnType) -> Result<Self, String> {
+        let way = way(rules, from, to).ok_or_else(|| refusal(from, to))?;
+        Ok(Self { rules, to: to.clone(), name: mysql_type(to), way })
     }
 
     /// The column, and the rows whose value did not fit; they hold NULL.
-    pub(super) fn apply(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+    pub(in super::super) fn apply(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
         match self.way {
             Way::Same => (Arc::clone(values), Vec::new()),
-            Way::Null => (new_null_array(&arrow_type(self.to), values.len()), Vec::new()),
-            Way::Cast => (cast(values, &arrow_type(self.to)).expect("checked when it was planned"), Vec::new()),
+            Way::Null => (new_null_array(&arrow_type(&self.to), values.len()), Vec::new()),
+            Way::Cast => (cast(values, &arrow_type(&self.to)).expect("checked when it was planned"), Vec::new()),
             Way::Numbers => self.numbers(values),
             Way::Texts => self.texts(values),
+            Way::NumbersInTexts => self.numbers_in_texts(values),
         }
     }
 
     fn numbers(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
         let number = reader(values);
-        let at = |row: usize| values.is_valid(row).then(|| number(row));
-        let rows = values.len();
-        match self.to {
-            ColumnType::Float => primitive::<Float32Type, _>(self.to, rows, at, |number| self.float32(number)),
-            ColumnType::Double => primitive::<Float64Type, _>(self.to, rows, at, |number| Ok(float(number))),
-            ColumnType::Decimal { .. } => {
-                primitive::<Decimal128Type, _>(self.to, rows, at, |number| self.exact(number))
-            }
+        self.numbers_at(values.len(), |row| values.is_valid(row).then(|| Ok(number(row))))
+    }
+
+    fn numbers_in_texts(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let texts = cast(values, &DataType::Utf8).expect("checked when it was planned");
+        let texts = texts.as_string::<i32>();
+        self.numbers_at(texts.len(), |row| texts.is_valid(row).then(|| self.number_in(texts.value(row))))
+    }
+
+    /// The number that a text holds, as exact as the column can be.
+    fn number_in(&self, text: &str) -> Result<Number, BadValue> {
+        let text = text.trim_matches(' ');
+        let wrong = || BadValue::wrong_type(quoted(text), &self.name);
+        if matches!(self.to, ColumnType::Float | ColumnType::Double) {
+            let is_number = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+            return text.parse().ok().filter(|_| is_number).map(Number::Float).ok_or_else(wrong);
+        }
+        let (scale, digits) = match self.to {
+            ColumnType::Decimal { precision, scale } => (scale, precision),
+            _ => (0, DIGITS_MAX),
+        };
+        let value = scaled_to_nearest(text, scale, digits).map_err(|fault| match fault {
+            NumberFault::NotANumber => wrong(),
+            NumberFault::Fraction | NumberFault::Range => BadValue::out_of_range(text, &self.name),
+        })?;
+        Ok(Number::Exact(value, i8::try_from(scale).expect("a scale is at most 38")))
+    }
+
+    fn numbers_at(
+        &self,
+        rows: usize,
+        at: impl Fn(usize) -> Option<Result<Number, BadValue>>,
+    ) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        match &self.to {
+            ColumnType::Float => primitive::<Float32Type, _>(&self.to, rows, at, |number| self.float32(number?)),
+            ColumnType::Double => primitive::<Float64Type, _>(&self.to, rows, at, |number| self.float64(number?)),
             ColumnType::Boolean => {
                 let mut bad = Vec::new();
-                let value = |row| keep(row, at(row).map(|number| self.exact(number).map(|value| value == 1)), &mut bad);
+                let exact = |number: Result<Number, BadValue>| self.exact(number?).map(|value| value == 1);
+                let value = |row| keep(row, at(row).map(exact), &mut bad);
                 let column: BooleanArray = (0..rows).map(value).collect();
                 (Arc::new(column), bad)
             }
-            _ => match arrow_type(self.to) {
-                DataType::Int32 => primitive::<Int32Type, _>(self.to, rows, at, |number| {
-                    self.exact(number).map(|value| i32::try_from(value).expect("within the bounds of 32 bits"))
+            to => match arrow_type(to) {
+                DataType::Int32 => primitive::<Int32Type, _>(to, rows, at, |number| {
+                    self.exact(number?).map(|value| i32::try_from(value).expect("within the bounds of 32 bits"))
                 }),
-                DataType::Int64 => primitive::<Int64Type, _>(self.to, rows, at, |number| {
-                    self.exact(number).map(|value| i64::try_from(value).expect("within the bounds of 64 bits"))
+                DataType::Int64 => primitive::<Int64Type, _>(to, rows, at, |number| {
+                    self.exact(number?).map(|value| i64::try_from(value).expect("within the bounds of 64 bits"))
                 }),
-                _ => primitive::<Decimal128Type, _>(self.to, rows, at, |number| self.exact(number)),
+                _ => primitive::<Decimal128Type, _>(to, rows, at, |number| self.exact(number?)),
             },
         }
     }
@@ -103,10 +154,13 @@ impl Assignment {
             _ => (0, 38, (0, 1)),
         };
         let signed_scale = i8::try_from(scale).expect("a scale is at most 38");
-        let value = match number {
-            Number::Exact(value, from) => rescaled(value, from, signed_scale, digits),
-            Number::Float(value) if matches!(self.to, ColumnType::Decimal { .. }) => rounded(value, scale, digits),
-            Number::Float(value) => whole(value),
+        let value = match (number, self.rules) {
+            (Number::Exact(value, from), Rules::Record) => rescaled(value, from, signed_scale, digits),
+            (Number::Exact(value, from), Rules::Statement) => rescaled_to_nearest(value, from, signed_scale, digits),
+            (Number::Float(value), _) if matches!(self.to, ColumnType::Decimal { .. }) => rounded(value, scale, digits),
+            (Number::Float(value), Rules::Record) => whole(value),
+            // Of two that are as near, MySQL takes the even one for a binary number.
+            (Number::Float(value), Rules::Statement) => whole(value.round_ties_even()),
         };
         match value {
             Ok(value) if (bounds.0..=bounds.1).contains(&value) => Ok(value),
@@ -115,8 +169,17 @@ impl Assignment {
         }
     }
 
-    fn float32(&self, number: Number) -> Result<f32, BadValue> {
+    /// In a statement there is no infinity and no NaN, as MySQL has none; an expression of a pipeline may make one.
+    fn float64(&self, number: Number) -> Result<f64, BadValue> {
         let value = float(number);
+        if self.rules == Rules::Statement && !value.is_finite() {
+            return Err(BadValue::out_of_range(value, &self.name));
+        }
+        Ok(value)
+    }
+
+    fn float32(&self, number: Number) -> Result<f32, BadValue> {
+        let value = self.float64(number)?;
         let narrow = value as f32;
         if narrow.is_infinite() && value.is_finite() {
             return Err(BadValue::out_of_range(value, &self.name));
@@ -125,15 +188,18 @@ impl Assignment {
     }
 
     fn texts(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
-        let texts = cast(values, &DataType::Utf8).expect("checked when it was planned");
+        // In MySQL TRUE is the number 1, in a statement's texts as well.
+        let is_number = self.rules == Rules::Statement && *values.data_type() == DataType::Boolean;
+        let numbers = is_number.then(|| cast(values, &DataType::Int8).expect("a boolean is 0 or 1"));
+        let texts = cast(numbers.as_ref().unwrap_or(values), &DataType::Utf8).expect("checked when it was planned");
         let texts = texts.as_string::<i32>();
         let at = |row: usize| texts.is_valid(row).then(|| texts.value(row));
         let rows = texts.len();
         match self.to {
-            ColumnType::Date => primitive::<Date32Type, _>(self.to, rows, at, date_value),
+            ColumnType::Date => primitive::<Date32Type, _>(&self.to, rows, at, |text| self.date(text)),
             ColumnType::DateTime | ColumnType::Timestamp => {
                 let zoned = self.to == ColumnType::Timestamp;
-                primitive::<TimestampMicrosecondType, _>(self.to, rows, at, |text| {
+                primitive::<TimestampMicrosecondType, _>(&self.to, rows, at, |text| {
                     micros_value(text, zoned, &self.name)
                 })
             }
@@ -143,6 +209,17 @@ impl Assignment {
                 let column: StringArray = (0..rows).map(value).collect();
                 (Arc::new(column), bad)
             }
+        }
+    }
+
+    fn date(&self, text: &str) -> Result<i32, BadValue> {
+        match self.rules {
+            Rules::Record => date_value(text),
+            // MySQL takes the day of a time.
+            Rules::Statement => date_value(text.trim_matches(' ')).or_else(|why| {
+                let micros = micros_value(text.trim_matches(' '), false, &self.name).map_err(|_| why)?;
+                Ok(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).expect("of a calendar of four-digit years"))
+            }),
         }
     }
 
@@ -159,7 +236,7 @@ impl Assignment {
 }
 
 /// Which way leads from `from` to `to`.
-fn way(from: &DataType, to: ColumnType) -> Option<Way> {
+fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
     let is_text = matches!(from, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let is_number = from.is_integer()
         || from.is_floating()
@@ -175,9 +252,8 @@ fn way(from: &DataType, to: ColumnType) -> Option<Way> {
         ColumnType::Text { characters_max: None } if is_same => Some(Way::Same),
         ColumnType::Text { .. } if is_text || is_number || is_date || is_timestamp => Some(Way::Texts),
         ColumnType::Json if is_text || is_number && !from.is_floating() => Some(Way::Texts),
-        ColumnType::Boolean | ColumnType::Double | ColumnType::Float | ColumnType::Decimal { .. } if is_same => {
-            Some(Way::Same)
-        }
+        ColumnType::Boolean | ColumnType::Decimal { .. } if is_same => Some(Way::Same),
+        ColumnType::Double | ColumnType::Float if is_same && rules == Rules::Record => Some(Way::Same),
         ColumnType::Boolean
         | ColumnType::Integer { .. }
         | ColumnType::Float
@@ -187,9 +263,18 @@ fn way(from: &DataType, to: ColumnType) -> Option<Way> {
         {
             Some(Way::Numbers)
         }
+        ColumnType::Boolean
+        | ColumnType::Integer { .. }
+        | ColumnType::Float
+        | ColumnType::Double
+        | ColumnType::Decimal { .. }
+            if is_text && rules == Rules::Statement =>
+        {
+            Some(Way::NumbersInTexts)
+        }
         ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp if is_same => Some(Way::Same),
         ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp if is_text => Some(Way::Texts),
-        ColumnType::Date if is_date => Some(Way::Cast),
+        ColumnType::Date if is_date || is_timestamp && rules == Rules::Statement => Some(Way::Cast),
         // A time below a microsecond is cut off, as in the times of records.
         ColumnType::DateTime | ColumnType::Timestamp if is_date || is_timestamp => Some(Way::Cast),
         _ => None,
@@ -197,7 +282,7 @@ fn way(from: &DataType, to: ColumnType) -> Option<Way> {
 }
 
 /// Why there is no way, and what to write instead.
-fn refusal(from: &DataType, to: ColumnType) -> String {
+fn refusal(from: &DataType, to: &ColumnType) -> String {
     let name = mysql_type(to);
     let is_time = matches!(to, ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp);
     let found = match from {
@@ -258,7 +343,7 @@ fn shown(number: Number) -> String {
 
 /// A column of `convert`ed values, and the rows that could not be.
 fn primitive<T: ArrowPrimitiveType, V>(
-    to: ColumnType,
+    to: &ColumnType,
     rows: usize,
     at: impl Fn(usize) -> Option<V>,
     convert: impl Fn(V) -> Result<T::Native, BadValue>,

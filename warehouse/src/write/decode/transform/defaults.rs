@@ -17,7 +17,7 @@ use crate::write::decode::reason::{BadValue, ErrorReason};
 
 /// A column's rule for NULL.
 #[derive(Clone, Debug)]
-pub(super) struct NullRule {
+pub(in super::super) struct NullRule {
     column: String,
     nullable: bool,
     /// The DEFAULT, as an array of one value.
@@ -26,18 +26,23 @@ pub(super) struct NullRule {
 
 impl NullRule {
     /// The rule of `column`, or why its DEFAULT is none.
-    pub(super) fn of(column: &Column) -> Result<Self, String> {
+    pub(in super::super) fn of(column: &Column) -> Result<Self, String> {
         let default = match &column.default {
             None | Some(Value::Null) => None,
-            Some(value) => Some(default_array(value, column.kind).ok_or_else(|| {
-                format!("the DEFAULT {value} of column {:?} is no value of {}", column.name, mysql_type(column.kind))
+            Some(value) => Some(default_array(value, &column.kind).ok_or_else(|| {
+                format!("the DEFAULT {value} of column {:?} is no value of {}", column.name, mysql_type(&column.kind))
             })?),
         };
         Ok(Self { column: column.name.clone(), nullable: column.nullable, default })
     }
 
+    /// The DEFAULT, as an array of one value.
+    pub(in super::super) fn default(&self) -> Option<&ArrayRef> {
+        self.default.as_ref()
+    }
+
     /// Whether a row can do without a value.
-    pub(super) fn takes_null(&self) -> bool {
+    pub(in super::super) fn takes_null(&self) -> bool {
         self.nullable || self.default.is_some()
     }
 
@@ -62,7 +67,7 @@ impl NullRule {
     }
 }
 
-fn default_array(value: &Value, kind: ColumnType) -> Option<ArrayRef> {
+fn default_array(value: &Value, kind: &ColumnType) -> Option<ArrayRef> {
     let array: ArrayRef = match (value, kind) {
         (Value::Bool(value), ColumnType::Boolean) => Arc::new(BooleanArray::from(vec![*value])),
         (Value::Int(value @ (0 | 1)), ColumnType::Boolean) => Arc::new(BooleanArray::from(vec![*value == 1])),
@@ -88,9 +93,9 @@ fn default_array(value: &Value, kind: ColumnType) -> Option<ArrayRef> {
     Some(array)
 }
 
-fn integer_array(value: i128, kind: ColumnType) -> Option<ArrayRef> {
+fn integer_array(value: i128, kind: &ColumnType) -> Option<ArrayRef> {
     let ColumnType::Integer { width, unsigned } = kind else { return None };
-    let (least, most) = integer_bounds(width, unsigned);
+    let (least, most) = integer_bounds(*width, *unsigned);
     if value < least || value > most {
         return None;
     }
@@ -101,8 +106,8 @@ fn integer_array(value: i128, kind: ColumnType) -> Option<ArrayRef> {
     })
 }
 
-fn decimal_array(value: i128, from: i8, kind: ColumnType) -> Option<ArrayRef> {
+fn decimal_array(value: i128, from: i8, kind: &ColumnType) -> Option<ArrayRef> {
     let ColumnType::Decimal { precision, scale } = kind else { return None };
-    let value = rescaled(value, from, i8::try_from(scale).ok()?, precision).ok()?;
+    let value = rescaled(value, from, i8::try_from(*scale).ok()?, *precision).ok()?;
     Some(Arc::new(Decimal128Array::from(vec![value]).with_data_type(arrow_type(kind))))
 }

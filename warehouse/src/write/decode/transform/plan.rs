@@ -44,12 +44,12 @@ fn argument_kind(table: &Table, select: &Select, name: &str) -> FieldKind {
     let as_it_is = |item: &&Item| matches!(&item.value, Value::Name(selected) if selected == name);
     let selected_for = || select.items.iter().find(as_it_is).and_then(|item| table.column(&item.column));
     let Some(column) = table.column(name).or_else(selected_for) else { return FieldKind::AnyText };
-    FieldKind::Column(match column.kind {
-        ColumnType::Integer { width: IntegerWidth::Big, unsigned: true } => column.kind,
+    FieldKind::Column(match &column.kind {
+        ColumnType::Integer { width: IntegerWidth::Big, unsigned: true } => column.kind.clone(),
         ColumnType::Integer { .. } => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
         ColumnType::Float => ColumnType::Double,
         ColumnType::Text { .. } => ColumnType::Text { characters_max: None },
-        kind => kind,
+        kind => kind.clone(),
     })
 }
 
@@ -86,9 +86,10 @@ impl Inputs {
     ) -> Result<(), InvalidPipeline> {
         for name in names(expression).map_err(|why| invalid(place, why))? {
             let kind = argument_kind(table, select, &name);
-            self.add(&name, kind);
-            if !self.arguments.contains(&(name.clone(), kind)) {
-                self.arguments.push((name, kind));
+            self.add(&name, kind.clone());
+            let argument = (name, kind);
+            if !self.arguments.contains(&argument) {
+                self.arguments.push(argument);
             }
         }
         Ok(())
@@ -108,12 +109,12 @@ impl Inputs {
     }
 
     /// The input that a name is, read as `kind` if it is a field.
-    fn index(&self, name: &str, kind: FieldKind) -> usize {
+    fn index(&self, name: &str, kind: &FieldKind) -> usize {
         let found = match Metadata::named(name) {
             Some(metadata) => {
                 self.metadata.iter().position(|other| *other == metadata).map(|index| self.fields.len() + index)
             }
-            None => self.fields.iter().position(|field| field.name == name && field.kind == kind),
+            None => self.fields.iter().position(|field| field.name == name && field.kind == *kind),
         };
         found.expect("every name of the SELECT was collected")
     }
@@ -127,7 +128,7 @@ impl Inputs {
 
 /// What a bare name is read as: its column's type.
 fn bare_kind(table: &Table, item: &Item) -> FieldKind {
-    FieldKind::Column(table.column(&item.column).expect("items name columns of the table").kind)
+    FieldKind::Column(table.column(&item.column).expect("items name columns of the table").kind.clone())
 }
 
 /// Names and types, once all inputs are known.
@@ -143,7 +144,7 @@ impl Scope {
     fn new(inputs: Inputs) -> Result<Self, InvalidPipeline> {
         let schema = inputs.schema();
         let argument_inputs: Vec<usize> =
-            inputs.arguments.iter().map(|(name, kind)| inputs.index(name, *kind)).collect();
+            inputs.arguments.iter().map(|(name, kind)| inputs.index(name, kind)).collect();
         let arguments = inputs
             .arguments
             .iter()
@@ -177,15 +178,15 @@ impl Scope {
     ) -> Result<Output, InvalidPipeline> {
         let place = format!("column {:?}", column.name);
         let nulls = NullRule::of(column).map_err(|why| invalid(&place, why))?;
-        let assignment = |from: &DataType| Assignment::plan(from, column.kind);
+        let assignment = |from: &DataType| Assignment::plan(from, &column.kind);
         let (origin, assignment) = match item {
             Some(item) => match &item.value {
                 Value::Name(name) => match Metadata::named(name) {
                     Some(metadata) => {
                         let assignment = assignment(&metadata.data_type()).map_err(|why| invalid(&item.place, why))?;
-                        (Origin::Input(self.inputs.index(name, bare_kind(table, item))), Some(assignment))
+                        (Origin::Input(self.inputs.index(name, &bare_kind(table, item))), Some(assignment))
                     }
-                    None => (Origin::Input(self.inputs.index(name, bare_kind(table, item))), None),
+                    None => (Origin::Input(self.inputs.index(name, &bare_kind(table, item))), None),
                 },
                 Value::Expression(expression) => {
                     let expression = self.planner.plan(&place, expression).map_err(|why| invalid(&item.place, why))?;
@@ -203,6 +204,6 @@ impl Scope {
                 return Err(invalid(&format!("the SELECT list of pipeline {:?}", pipeline.name), why));
             }
         };
-        Ok(Output { origin, data_type: arrow_type(column.kind), assignment, nulls, place })
+        Ok(Output { origin, data_type: arrow_type(&column.kind), assignment, nulls, place })
     }
 }
