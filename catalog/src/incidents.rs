@@ -41,7 +41,7 @@ impl Catalog {
             return Ok(same.clone());
         }
         let number = known.last().map_or(0, |last| last.number) + 1;
-        let incident = Incident { number, opened, settled: None, ..new.clone() };
+        let incident = Incident { number, opened, settled: None, settled_by: None, ..new.clone() };
         write(transaction, &incident);
         Ok(incident)
     }
@@ -50,12 +50,22 @@ impl Catalog {
     ///
     /// Unknown outcome: run again; those that an earlier attempt settled are no longer open, and not answered again.
     pub async fn settle_incidents(&self, pipeline: PipelineId) -> Result<Vec<Incident>, CatalogError> {
+        self.settle_incidents_by(pipeline, None).await
+    }
+
+    /// The same, with who did it by which statement.
+    pub async fn settle_incidents_by(
+        &self,
+        pipeline: PipelineId,
+        by: Option<&str>,
+    ) -> Result<Vec<Incident>, CatalogError> {
         let now = self.wall();
         self.settled("settling incidents", |transaction| {
             async move {
                 let known = read(transaction, keys::incident::of_pipeline(pipeline), Read::Serializable).await?;
                 let open = known.into_iter().filter(|incident| incident.settled.is_none());
-                let settled: Vec<Incident> = open.map(|incident| Incident { settled: Some(now), ..incident }).collect();
+                let settle = |incident| Incident { settled: Some(now), settled_by: by.map(str::to_owned), ..incident };
+                let settled: Vec<Incident> = open.map(settle).collect();
                 settled.iter().for_each(|incident| write(transaction, incident));
                 Ok(settled)
             }

@@ -55,7 +55,9 @@
 //! # }).expect("the example runs");
 //! ```
 
+mod audit;
 mod catalog;
+mod change;
 mod commit;
 mod ddl;
 mod error;
@@ -78,6 +80,7 @@ mod version;
 mod void;
 mod watch;
 
+pub use audit::{AuditEntry, AuditPage, AuditRecord};
 pub use catalog::Catalog;
 pub use ddl::{NewColumn, NewPipeline, NewTable};
 pub use error::CatalogError;

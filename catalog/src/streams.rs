@@ -111,7 +111,7 @@ impl Catalog {
 }
 
 /// The transaction fails, now or at its commit, unless the manager leads the pipeline.
-async fn require_leader(
+pub(crate) async fn require_leader(
     transaction: &mut dyn KvTransaction,
     pipeline: PipelineId,
     manager: Epoch,
@@ -123,7 +123,7 @@ async fn require_leader(
     }
 }
 
-async fn require(transaction: &mut dyn KvTransaction, id: StreamId) -> Result<Stream, Failure> {
+pub(crate) async fn require(transaction: &mut dyn KvTransaction, id: StreamId) -> Result<Stream, Failure> {
     let key = keys::stream::ser_key(id);
     keys::get(transaction, &key, keys::stream::deser_value).await?.ok_or_else(|| {
         CatalogError::Damaged {

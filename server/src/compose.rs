@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vfs::{DurableLocalStore, LocalDisk, MeteredStore, World};
 use wal::WalSettings;
+use warehouse::care::retry::ErrorRetry;
+use warehouse::care::verify::Verifier;
 use warehouse::write::local::LocalWorkers;
 use warehouse::write::memory::MemoryBudget;
 use warehouse::write::source::SourceConnector;
@@ -26,6 +28,7 @@ use warehouse::write::source::kafka::KafkaConnector;
 use warehouse::write::sweeper::Sweeper;
 use warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
 
+use crate::care::LocalCare;
 use crate::data_dir::DataDir;
 use crate::http::{HttpServer, install_metrics};
 use crate::manager::Manager;
@@ -99,6 +102,14 @@ impl Node {
                 catalog: catalog.clone(),
                 queries,
                 control: Arc::clone(&runtime) as _,
+                care: Arc::new(LocalCare {
+                    verifier: Verifier {
+                        catalog: catalog.clone(),
+                        objects: Arc::clone(&objects),
+                        world: world.clone(),
+                    },
+                    retry: ErrorRetry { catalog: catalog.clone(), objects: Arc::clone(&objects), world: world.clone() },
+                }),
                 probe: Arc::clone(&runtime) as _,
                 runtime: Arc::clone(&runtime) as _,
                 world: world.clone(),

@@ -19,11 +19,13 @@
 //! **Invariant:** a statement is routed by its syntax tree, and a secret has no way to be printed.
 
 pub mod allocator;
+pub mod care;
 pub mod cli;
 pub mod client;
 pub mod compose;
 pub mod data_dir;
 pub mod demo;
+pub mod hints;
 pub mod http;
 pub mod manager;
 pub mod mysql;

@@ -2,21 +2,22 @@
 //!
 //! Owns the translation only: the rules of pausing and placing are the manager's, the words are SQL's.
 
+mod control;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use catalog::{Catalog, KafkaSource, PipelineId, PipelineState, StreamId, TaskIndex};
+use catalog::{Catalog, KafkaSource, Pipeline, PipelineId, StreamId, TaskIndex};
 use vfs::{Clock, Moment, World};
-use warehouse::write::messages::{Heartbeat, StreamReport, TaskReport, Trouble};
+use warehouse::write::messages::{Heartbeat, Retry, StreamReport, TaskReport, Trouble};
 use warehouse::write::source::SourceConnector;
 
+use crate::hints;
 use crate::manager::Manager;
 use crate::settings::Settings;
-use crate::sql::seams::{
-    PipelineControl, PipelineHealth, PipelineProbe, Resume, Runtime, SettingRow, StreamPosition, TaskRow, WorkerRow,
-};
+use crate::sql::seams::{PipelineHealth, PipelineProbe, Runtime, SettingRow, StreamPosition, TaskRow, WorkerRow};
 
 /// How often rates are measured.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -36,6 +37,7 @@ pub struct LocalRuntime {
 struct Rates {
     at: Option<Moment>,
     tasks: BTreeMap<(PipelineId, TaskIndex), (u64, f64)>,
+    bytes: BTreeMap<(PipelineId, TaskIndex), (u64, f64)>,
     streams: BTreeMap<StreamId, (u64, f64)>,
 }
 
@@ -49,15 +51,16 @@ impl Rates {
             (count, if seconds > 0.0 { grown as f64 / seconds } else { 0.0 })
         };
         let tasks = heartbeats.iter().flat_map(|worker| &worker.tasks);
-        let (mut of_tasks, mut of_streams) = (BTreeMap::new(), BTreeMap::new());
+        let (mut of_tasks, mut of_bytes, mut of_streams) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for task in tasks {
             let key = (task.pipeline, task.task);
             of_tasks.insert(key, rate(self.tasks.get(&key), task.records));
+            of_bytes.insert(key, rate(self.bytes.get(&key), task.payload_bytes));
             for stream in &task.streams {
                 of_streams.insert(stream.stream, rate(self.streams.get(&stream.stream), stream.visible.0));
             }
         }
-        (self.tasks, self.streams) = (of_tasks, of_streams);
+        (self.tasks, self.bytes, self.streams) = (of_tasks, of_bytes, of_streams);
     }
 }
 
@@ -89,9 +92,13 @@ impl LocalRuntime {
         }
     }
 
-    fn task_row(&self, worker: &Heartbeat, task: &TaskReport) -> TaskRow {
+    fn task_row(&self, pipeline: Option<&Pipeline>, worker: &Heartbeat, task: &TaskReport) -> TaskRow {
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (task.pipeline, task.task);
         let uncommitted_offsets = task.streams.iter().map(|stream| stream.visible.0 - stream.committed.0).sum();
+        let now = self.world.clock.wall().0;
+        let lags = || task.streams.iter().filter_map(StreamReport::lag_records);
+        let seconds = task.streams.iter().filter_map(|stream| stream.lag_ms(now / 1_000)).max();
         TaskRow {
             pipeline: task.pipeline,
             task: task.task,
@@ -100,13 +107,17 @@ impl LocalRuntime {
             streams: task.streams.len() as u64,
             memtable_bytes: task.memtable_bytes,
             uncommitted_offsets,
-            rows_per_second: rates.tasks.get(&(task.pipeline, task.task)).map_or(0.0, |(_, rate)| *rate),
+            lag_records: (lags().count() > 0).then(|| lags().sum()),
+            lag_seconds: seconds.map(|millis| millis as f64 / 1_000.0),
+            rows_per_second: rates.tasks.get(&key).map_or(0.0, |(_, rate)| *rate),
+            bytes_per_second: rates.bytes.get(&key).map_or(0.0, |(_, rate)| *rate),
             last_error: task.trouble.as_ref().map(|trouble| trouble.message.clone()),
-            next_retry: None,
+            next_retry: task.trouble.as_ref().and_then(|trouble| retry_at(trouble, now)),
+            hint: pipeline.and_then(|pipeline| hints::task(pipeline, task)),
         }
     }
 
-    fn position(&self, stream: &StreamReport) -> StreamPosition {
+    fn position(&self, pipeline: Option<&Pipeline>, stream: &StreamReport) -> StreamPosition {
         let now_ms = self.world.clock.wall().0 / 1_000;
         let rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         StreamPosition {
@@ -115,23 +126,35 @@ impl LocalRuntime {
             lag_records: stream.lag_records(),
             lag_seconds: stream.lag_ms(now_ms).map(|lag| lag as f64 / 1_000.0),
             rows_per_second: rates.streams.get(&stream.stream).map(|(_, rate)| *rate),
+            hint: pipeline.and_then(|pipeline| hints::condition(pipeline, &stream.condition)),
         }
     }
 
-    async fn set_state(&self, id: PipelineId, state: PipelineState) -> Result<(), String> {
-        let told = |error: catalog::CatalogError| error.to_string();
-        let pipeline = self.catalog.pipeline_by_id(id).await.map_err(told)?;
-        self.catalog.set_pipeline_state(&pipeline.database, &pipeline.name, state).await.map_err(told)?;
-        self.manager.wake();
-        Ok(())
+    /// The pipelines by id; none where the catalog does not answer: what is shown then lacks their hints.
+    async fn known_pipelines(&self) -> BTreeMap<PipelineId, Arc<Pipeline>> {
+        let pipelines = self.catalog.pipelines().await.unwrap_or_default();
+        pipelines.into_iter().map(|pipeline| (pipeline.id, pipeline)).collect()
+    }
+}
+
+/// When trouble is tried again, at the latest.
+fn retry_at(trouble: &Trouble, now: i64) -> Option<i64> {
+    match trouble.retry? {
+        Retry::At(at) => Some(at),
+        Retry::Within(millis) => i64::try_from(millis).ok().map(|millis| now + millis * 1_000),
     }
 }
 
 #[async_trait]
 impl Runtime for LocalRuntime {
     async fn tasks(&self) -> Vec<TaskRow> {
+        let pipelines = self.known_pipelines().await;
         let workers = self.manager.heartbeats().await;
-        workers.iter().flat_map(|worker| worker.tasks.iter().map(|task| self.task_row(worker, task))).collect()
+        let tasks = workers.iter().flat_map(|worker| worker.tasks.iter().map(move |task| (worker, task)));
+        let row = |(worker, task): (&Heartbeat, &TaskReport)| {
+            self.task_row(pipelines.get(&task.pipeline).map(Arc::as_ref), worker, task)
+        };
+        tasks.map(row).collect()
     }
 
     async fn workers(&self) -> Vec<WorkerRow> {
@@ -150,22 +173,34 @@ impl Runtime for LocalRuntime {
 
     async fn streams(&self) -> BTreeMap<StreamId, StreamPosition> {
         let workers = self.manager.heartbeats().await;
-        let reports = workers.iter().flat_map(|worker| &worker.tasks).flat_map(|task| &task.streams);
-        reports.map(|stream| (stream.stream, self.position(stream))).collect()
+        let pipelines = self.known_pipelines().await;
+        let mut positions = BTreeMap::new();
+        for task in workers.iter().flat_map(|worker| &worker.tasks) {
+            let pipeline = pipelines.get(&task.pipeline).map(Arc::as_ref);
+            positions.extend(task.streams.iter().map(|stream| (stream.stream, self.position(pipeline, stream))));
+        }
+        positions
     }
 
     async fn pipelines(&self) -> BTreeMap<PipelineId, PipelineHealth> {
         let workers = self.manager.heartbeats().await;
         let mut health: BTreeMap<PipelineId, PipelineHealth> = BTreeMap::new();
-        for task in workers.iter().flat_map(|worker| &worker.tasks) {
+        let pipelines = self.known_pipelines().await;
+        for (worker, task) in workers.iter().flat_map(|worker| worker.tasks.iter().map(move |task| (worker, task))) {
             let of_it = health.entry(task.pipeline).or_default();
             of_it.state = Some(task.state.to_string());
-            let worst: Option<&Trouble> = task.trouble.as_ref();
-            of_it.last_error = of_it.last_error.take().or(worst.map(|trouble| trouble.message.clone()));
+            let row = self.task_row(pipelines.get(&task.pipeline).map(Arc::as_ref), worker, task);
+            of_it.last_error = of_it.last_error.take().or(row.last_error);
+            of_it.next_retry = of_it.next_retry.max(row.next_retry);
+            of_it.hint = of_it.hint.take().or(row.hint);
+            of_it.bytes_per_second += row.bytes_per_second;
         }
         for id in self.manager.pipelines() {
             let of_it = health.entry(id).or_default();
+            of_it.next_retry = of_it.next_retry.max(self.manager.retry(id));
             of_it.last_error = of_it.last_error.take().or(self.manager.trouble(id));
+            // What a change waits for comes first: it is what somebody waits for.
+            of_it.hint = self.manager.waiting(id).or(of_it.hint.take());
         }
         health
     }
@@ -176,33 +211,11 @@ impl Runtime for LocalRuntime {
 }
 
 #[async_trait]
-impl PipelineControl for LocalRuntime {
-    async fn pause(&self, pipeline: PipelineId) -> Result<(), String> {
-        self.set_state(pipeline, PipelineState::Paused).await?;
-        self.manager.stopped(pipeline).await
-    }
-
-    async fn resume(&self, pipeline: PipelineId, how: Resume) -> Result<(), String> {
-        let told = |error: catalog::CatalogError| error.to_string();
-        let record = self.catalog.pipeline_by_id(pipeline).await.map_err(told)?;
-        // A task that is still ending would report the trouble that paused it once more.
-        self.manager.stopped(pipeline).await?;
-        self.catalog.resume_pipeline(&record.database, &record.name, how.gaps, how.errors).await.map_err(told)?;
-        self.manager.wake();
-        Ok(())
-    }
-
-    async fn remove(&self, pipeline: PipelineId) -> Result<(), String> {
-        self.pause(pipeline).await?;
-        let told = |error: catalog::CatalogError| error.to_string();
-        let record = self.catalog.pipeline_by_id(pipeline).await.map_err(told)?;
-        self.catalog.drop_pipeline(&record.database, &record.name, true).await.map_err(told)
-    }
-}
-
-#[async_trait]
 impl PipelineProbe for LocalRuntime {
     async fn check(&self, source: &KafkaSource) -> Result<(), String> {
         self.connector.topic(source).await.map(|_| ()).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

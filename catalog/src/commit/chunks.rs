@@ -4,27 +4,46 @@ use serde::Serialize;
 
 use crate::keys::log::{self, CommitChunk, LogRecord};
 use crate::store::VALUE_BYTES_LIMIT;
-use crate::{CommitRequest, Part, StreamAdvance};
+use crate::{CommitRequest, CommitToken, ErrorsMoved, Part, PartId, RewriteRequest, SchemaId, StreamAdvance, WriterId};
 
 /// How many bytes of advances and parts go into a chunk; the rest of its value is for what every chunk repeats.
 const CHUNK_BYTES: usize = VALUE_BYTES_LIMIT - 4_000;
 
 /// The values of the request's log records, in order: at least one. The error is a sentence without the request's name.
 pub(super) fn encode(request: &CommitRequest, wall: i64) -> Result<Vec<Vec<u8>>, String> {
-    let empty = || CommitChunk {
-        writer: request.writer,
-        token: request.token,
-        schema: request.schema,
+    let advances = request.streams.iter().map(Item::Advance);
+    let parts = request.parts.iter().map(Item::Part);
+    pack(|| empty(request.writer, request.token, request.schema, wall), advances.chain(parts))
+}
+
+/// The same, of a request that replaces error parts.
+pub(super) fn encode_rewrite(request: &RewriteRequest, wall: i64) -> Result<Vec<Vec<u8>>, String> {
+    let moved = request.moved.iter().map(Item::Moved);
+    let removed = request.removed.iter().map(|part| Item::Removed(part.id));
+    let added = request.added.iter().map(Item::Part);
+    let writer = WriterId::Rewrite(request.table);
+    pack(|| empty(writer, request.token, request.schema, wall), moved.chain(removed).chain(added))
+}
+
+fn empty(writer: WriterId, token: CommitToken, schema: SchemaId, wall: i64) -> CommitChunk {
+    CommitChunk {
+        writer,
+        token,
+        schema,
         wall,
         advances: Vec::new(),
         parts_added: Vec::new(),
         parts_removed: Vec::new(),
+        moved: Vec::new(),
         delete_vectors_added: Vec::new(),
-    };
+    }
+}
+
+fn pack<'a>(empty: impl Fn() -> CommitChunk, items: impl Iterator<Item = Item<'a>>) -> Result<Vec<Vec<u8>>, String> {
     let mut values = Vec::new();
     let mut chunk = empty();
     let mut filled = 0;
-    for item in items(request) {
+    for item in items {
         let bytes = item.bytes();
         if bytes > CHUNK_BYTES {
             return Err(format!("{} takes {bytes} bytes, and may take {CHUNK_BYTES}", item.describe()));
@@ -37,6 +56,8 @@ pub(super) fn encode(request: &CommitRequest, wall: i64) -> Result<Vec<Vec<u8>>,
         match item {
             Item::Advance(advance) => chunk.advances.push(advance.clone()),
             Item::Part(part) => chunk.parts_added.push(part.clone()),
+            Item::Removed(part) => chunk.parts_removed.push(part),
+            Item::Moved(moved) => chunk.moved.push(*moved),
         }
     }
     values.push(log::ser_value(&LogRecord::Commit(chunk)));
@@ -50,10 +71,8 @@ pub(super) fn encode(request: &CommitRequest, wall: i64) -> Result<Vec<Vec<u8>>,
 enum Item<'a> {
     Advance(&'a StreamAdvance),
     Part(&'a Part),
-}
-
-fn items(request: &CommitRequest) -> impl Iterator<Item = Item<'_>> {
-    request.streams.iter().map(Item::Advance).chain(request.parts.iter().map(Item::Part))
+    Removed(PartId),
+    Moved(&'a ErrorsMoved),
 }
 
 impl Item<'_> {
@@ -62,6 +81,8 @@ impl Item<'_> {
         1 + match self {
             Self::Advance(advance) => json_bytes(advance),
             Self::Part(part) => json_bytes(part),
+            Self::Removed(part) => json_bytes(part),
+            Self::Moved(moved) => json_bytes(moved),
         }
     }
 
@@ -69,6 +90,8 @@ impl Item<'_> {
         match self {
             Self::Advance(advance) => format!("the advance of stream {}", advance.stream),
             Self::Part(part) => format!("part {}", part.id),
+            Self::Removed(part) => format!("the end of part {part}"),
+            Self::Moved(moved) => format!("what was moved of stream {}", moved.stream),
         }
     }
 }
@@ -95,7 +118,6 @@ impl std::io::Write for ByteCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PartId;
     use crate::commit::sample;
 
     fn decode(values: &[Vec<u8>]) -> Vec<CommitChunk> {

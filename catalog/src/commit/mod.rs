@@ -13,6 +13,7 @@
 mod admit;
 mod check;
 mod chunks;
+mod rewrite;
 #[cfg(test)]
 pub(crate) mod sample;
 

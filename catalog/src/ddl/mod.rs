@@ -31,7 +31,7 @@ pub(crate) async fn next_id(transaction: &mut dyn KvTransaction, counter: Counte
 }
 
 /// A record that no value can hold is the statement's fault, and is said so before the store says it in its own words.
-fn check_size(what: &str, value: &[u8]) -> Result<(), CatalogError> {
+pub(crate) fn check_size(what: &str, value: &[u8]) -> Result<(), CatalogError> {
     match value.len() {
         bytes if bytes > VALUE_BYTES_LIMIT => Err(CatalogError::invalid(format!(
             "{what} takes {bytes} bytes in the catalog, and may take {VALUE_BYTES_LIMIT}: shorten its texts, or divide it"

@@ -1,4 +1,4 @@
-//! Pipelines: CREATE, PAUSE and RESUME, DROP, and looking them up.
+//! Pipelines: CREATE, RESUME, DROP, and looking them up. PAUSE, SEEK and ALTER, which wait for streams, are in `change.rs`.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::keys::{self, counter::Counter, log::LogRecord, pipeline::PipelineReco
 use crate::store::{KvTransaction, Read, scan};
 use crate::transaction::Failure;
 use crate::{
-    Catalog, CatalogError, ErrorPolicy, GapPolicy, KafkaSource, Pipeline, PipelineId, PipelineSettings, PipelineState,
-    TableId, names, streams,
+    Catalog, CatalogError, ErrorPolicy, GapPolicy, KafkaSource, Pipeline, PipelineDefinition, PipelineId,
+    PipelineSettings, PipelineState, TableId, names, streams,
 };
 
 /// A pipeline to be made. It is made to run.
@@ -82,7 +82,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn tell_pipelines_changed(&self, transaction: &mut dyn KvTransaction) {
+    pub(crate) fn tell_pipelines_changed(&self, transaction: &mut dyn KvTransaction) {
         let value = keys::pipelines_changed::ser_value(self.era());
         transaction.set_versionstamped_value(&keys::pipelines_changed::ser_key(), value);
     }
@@ -115,7 +115,8 @@ impl Catalog {
     }
 
     /// Lets a pipeline run again, and settles what paused it: with `gaps`, or `errors`, where the statement says how such
-    /// trouble is met from now on. Settings that decide nothing about rows already read leave the fence as it is.
+    /// trouble is met from now on. Settings that decide nothing about rows already read leave the fence as it is. A change that is
+    /// under way is given up.
     ///
     /// Unknown outcome: run again; what is set twice is set.
     pub async fn resume_pipeline(
@@ -125,10 +126,23 @@ impl Catalog {
         gaps: Option<GapPolicy>,
         errors: Option<ErrorPolicy>,
     ) -> Result<Arc<Pipeline>, CatalogError> {
+        self.resume_pipeline_by(database, name, gaps, errors, None).await
+    }
+
+    /// The same, with who did it by which statement, for the incidents that this settles.
+    pub async fn resume_pipeline_by(
+        &self,
+        database: &str,
+        name: &str,
+        gaps: Option<GapPolicy>,
+        errors: Option<ErrorPolicy>,
+        by: Option<&str>,
+    ) -> Result<Arc<Pipeline>, CatalogError> {
         let pipeline = self
             .settled("resuming a pipeline", |transaction| {
                 async move {
                     let mut record = require_named(transaction, database, name).await?;
+                    self.give_up_change(transaction, &record.pipeline).await?;
                     record.pipeline.state = PipelineState::Running;
                     let settings = &mut record.pipeline.settings;
                     settings.on_gap = gaps.unwrap_or(settings.on_gap);
@@ -139,7 +153,7 @@ impl Catalog {
                 .boxed()
             })
             .await?;
-        self.settle_incidents(pipeline.id).await?;
+        self.settle_incidents_by(pipeline.id, by).await?;
         Ok(Arc::new(pipeline))
     }
 
@@ -179,10 +193,16 @@ impl Catalog {
             keys::pipeline_name::ser_key(database, name),
             keys::pipeline_of_table::ser_key(*table, *id),
             keys::lease::ser_key(*id),
+            keys::pipeline_change::ser_key(*id),
         ] {
             transaction.clear(&key);
         }
-        for range in [keys::token::of_pipeline(*id), keys::void::of_pipeline(*id), keys::incident::of_pipeline(*id)] {
+        for range in [
+            keys::token::of_pipeline(*id),
+            keys::void::of_pipeline(*id),
+            keys::incident::of_pipeline(*id),
+            keys::pipeline_version::of_pipeline(*id),
+        ] {
             transaction.clear_range(range);
         }
         self.tell_pipelines_changed(transaction);
@@ -222,16 +242,26 @@ impl Catalog {
 }
 
 /// So many stream ids, of at most 21 bytes each, fit one record.
-const STREAMS_IN_A_RECORD: usize = 4_000;
+pub(crate) const STREAMS_IN_A_RECORD: usize = 4_000;
 
 /// What only the decoder can judge, the SELECT list and the WHERE, it has judged before.
 fn check(new: &NewPipeline) -> Result<(), CatalogError> {
     names::check_pipeline(&new.name)?;
-    let what = describe(&new.database, &new.name);
-    let settings = &new.settings;
-    let fault = if new.source.brokers.is_empty() {
+    let NewPipeline { database, name, source, projection, filter, settings, .. } = new.clone();
+    check_definition(&database, &name, &PipelineDefinition { source, projection, filter, settings })
+}
+
+/// The same, of what ALTER can change.
+pub(crate) fn check_definition(
+    database: &str,
+    name: &str,
+    definition: &PipelineDefinition,
+) -> Result<(), CatalogError> {
+    let what = describe(database, name);
+    let PipelineDefinition { source, settings, .. } = definition;
+    let fault = if source.brokers.is_empty() {
         "names no broker: set brokers = 'host:port'"
-    } else if new.source.topic.is_empty() {
+    } else if source.topic.is_empty() {
         "names no topic: set topic = '…'"
     } else if settings.tasks == 0 {
         "has tasks = 0: give it at least one"
@@ -307,6 +337,6 @@ async fn not_found(transaction: &mut dyn KvTransaction, database: &str, name: &s
     Ok(names::did_you_mean(describe(database, name), name, names.iter().map(String::as_str)))
 }
 
-fn describe(database: &str, name: &str) -> String {
+pub(crate) fn describe(database: &str, name: &str) -> String {
     format!("pipeline `{database}`.`{name}`")
 }

@@ -189,6 +189,7 @@ fn write(transaction: &mut dyn KvTransaction, record: &TableRecord) -> Result<()
 fn erase(transaction: &mut dyn KvTransaction, table: &Table, since: i64) {
     transaction.clear(&keys::table_fence::ser_key(table.id));
     transaction.clear(&keys::table::ser_key(table.id));
+    transaction.clear(&keys::rewrite::ser_key(table.id, keys::rewrite::ERRORS));
     transaction.clear(&keys::table_name::ser_key(&table.database, &table.name));
     let dropped = DroppedRecord { since };
     transaction.set(&keys::dropped::ser_key(table.id), &keys::dropped::ser_value(&dropped));

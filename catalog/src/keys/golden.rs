@@ -17,16 +17,18 @@ use super::lease::LeaseRecord;
 use super::log::{CommitChunk, LogRecord};
 use super::owner::OwnerRecord;
 use super::pipeline::PipelineRecord;
+use super::rewrite::RewriteRecord;
 use super::table::TableRecord;
 use super::table_fence::TableFenceRecord;
 use super::*;
 use crate::commit::sample;
 use crate::store::{Stamp, VersionstampedValue};
 use crate::{
-    Column, ColumnId, ColumnType, CommitToken, DecimalText, Epoch, ErrorPolicy, Fence, Gap, GapKind, GapPolicy,
-    Incident, IncidentKind, IntegerWidth, KafkaSource, Lease, NodeId, Offset, OffsetRange, Owner, PartId,
-    PartitionField, PartitionTransform, Pipeline, PipelineId, PipelineSettings, PipelineState, RecordFormat, Scalar,
-    SchemaId, StartPosition, Stream, StreamId, StreamIdentity, StreamState, Table, TableId, TaskIndex, UploadIntent,
+    ChangeId, ChangeKind, ChangeState, Column, ColumnId, ColumnType, CommitToken, CutOver, DecimalText, Epoch,
+    ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident, IncidentKind, IntegerWidth, KafkaSource, Lease,
+    NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionTransform, Pipeline, PipelineChange,
+    PipelineDefinition, PipelineId, PipelineSettings, PipelineState, PipelineVersion, RecordFormat, Scalar, SchemaId,
+    SeekTarget, StartPosition, Stream, StreamId, StreamIdentity, StreamState, Table, TableId, TaskIndex, UploadIntent,
     Version, WriterId,
 };
 
@@ -201,6 +203,36 @@ fn tables_and_pipelines() {
     check("fence_table", &key, &table_fence::ser_value(&record), &record, table_fence::deser_value);
     let key = pipeline_fence::ser_key(PipelineId(5));
     check("fence_pipeline", &key, &pipeline_fence::ser_value(Fence(4)), &Fence(4), pipeline_fence::deser_value);
+    let definition = PipelineDefinition::of(&pipeline());
+    let cut = CutOver { stream: StreamId(11), offset: Offset(110), successor: Some(StreamId(12)) };
+    let target = SeekTarget { topic: "clicks".into(), partition: 3, start: Offset(40), never_back: true };
+    let mut change = PipelineChange {
+        id: ChangeId(77),
+        pipeline: PipelineId(5),
+        kind: ChangeKind::Seek(vec![target]),
+        floors: [(StreamId(11), Offset(105))].into(),
+        begun: 1_700_000_000_000_000,
+        state: ChangeState::Done { at: 1_700_000_000_000_001, cuts: vec![cut] },
+    };
+    let key = pipeline_change::ser_key(PipelineId(5));
+    for (name, kind) in [
+        ("pipeline_change_seek", change.kind.clone()),
+        ("pipeline_change_alter", ChangeKind::Alter(Box::new(definition.clone()))),
+        ("pipeline_change_pause", ChangeKind::Pause),
+    ] {
+        change.kind = kind;
+        check(name, &key, &pipeline_change::ser_value(&change), &change, pipeline_change::deser_value);
+        change.state = ChangeState::UnderWay;
+    }
+    let version = PipelineVersion {
+        pipeline: PipelineId(5),
+        fence: Fence(4),
+        definition,
+        since: 1_700_000_000_000_000,
+        cuts: vec![cut],
+    };
+    let key = pipeline_version::ser_key(PipelineId(5), Fence(4));
+    check("pipeline_version", &key, &pipeline_version::ser_value(&version), &version, pipeline_version::deser_value);
     let value = stamped(&pipelines_changed::ser_value(1));
     let version = |key: &[u8], value: &[u8]| codec::deser_stamped::<()>(1, key, value).map(|(version, ())| version);
     check("pipelines_changed", &pipelines_changed::ser_key(), &value, &Version::new(1, STAMP, 0), version);
@@ -252,6 +284,7 @@ fn streams_and_leases() {
         settle: "ALTER PIPELINE clicks_in SEEK EARLIEST".into(),
         opened: 1,
         settled: None,
+        settled_by: None,
     };
     let key = incident::ser_key(PipelineId(5), 1);
     check("incident", &key, &incident::ser_value(&incident), &incident, incident::deser_value);
@@ -265,6 +298,9 @@ fn commits() {
         let value = stamped(&token::ser_value(1, 3, token));
         check(name, &token::ser_key(writer), &value, &(version(), token), token::deser_value);
     }
+    let record = RewriteRecord { count: 2, tokens: vec![CommitToken(0xabc)] };
+    let key = rewrite::ser_key(TableId(2), rewrite::ERRORS);
+    check("rewrite", &key, &rewrite::ser_value(&record), &record, rewrite::deser_value);
     check("void", &void::ser_key(task, token), &void::ser_value(), &(), key_only(()));
     let value = stamped(&head::ser_value(1, 3));
     check("head", &head::ser_key(TableId(2)), &value, &version(), head::deser_value);
@@ -297,14 +333,18 @@ fn log_records() {
         advances: request.streams,
         parts_added: request.parts,
         parts_removed: vec![PartId(0xa0)],
+        moved: Vec::new(),
         delete_vectors_added: Vec::new(),
     };
     let key = log::ser_key(TableId(2), version());
     assert_eq!(log::deser_key(&key), Ok((TableId(2), version())));
     let before_stamp = log::ser_key_before_stamp(TableId(2), 1);
     assert_eq!([&before_stamp, STAMP.as_ref(), &log::ser_key_after_stamp(3)].concat(), key);
+    let moved = vec![ErrorsMoved { stream: StreamId(11), rows: 3, filtered: 1 }];
+    let rewrite = CommitChunk { writer: WriterId::Rewrite(TableId(2)), advances: Vec::new(), moved, ..commit.clone() };
     for (name, record) in [
         ("log_commit", LogRecord::Commit(commit)),
+        ("log_rewrite", LogRecord::Commit(rewrite)),
         ("log_grant", LogRecord::Grant { stream: StreamId(11), owner: owner(3) }),
         ("log_stream_opened", LogRecord::StreamOpened(stream())),
         ("log_streams_closed", LogRecord::StreamsClosed(vec![StreamId(11), StreamId(12)])),

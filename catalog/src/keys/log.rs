@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::codec;
 use crate::store::KeyRange;
 use crate::{
-    CatalogError, CommitToken, Owner, Part, PartId, SchemaId, Stream, StreamAdvance, StreamId, TableId, Version,
-    WriterId,
+    CatalogError, CommitToken, ErrorsMoved, Owner, Part, PartId, SchemaId, Stream, StreamAdvance, StreamId, TableId,
+    Version, WriterId,
 };
 
 const FORMAT: u8 = 1;
@@ -48,6 +48,9 @@ pub(crate) struct CommitChunk {
     /// Parts that no longer are: merges, TTL, overwrites.
     #[serde(default)]
     pub(crate) parts_removed: Vec<PartId>,
+    /// Error rows that are none any more, as a RETRY found them to fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) moved: Vec<ErrorsMoved>,
     /// Reserved for `UNIQUE KEY`: which rows of which parts are deleted. A program that does not know them must not read on.
     #[serde(default)]
     pub(crate) delete_vectors_added: Vec<Unknown>,

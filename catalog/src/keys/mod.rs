@@ -11,6 +11,8 @@
 //! | `pipeline_name/<database>\0<name>` | pipeline id | CREATE, DROP PIPELINE | |
 //! | `pipeline/<pipeline>` | the pipeline | pipeline DDL, incidents | |
 //! | `pipeline_of_table/<table><pipeline>` | | CREATE, DROP PIPELINE | |
+//! | `pipeline_change/<pipeline>` | the last PAUSE, SEEK or ALTER | these, and the manager | |
+//! | `pipeline_version/<pipeline><fence>` | a version and its cuts | ALTER PIPELINE | |
 //! | `pipelines_changed` | a version | pipeline DDL, incidents | |
 //! | `fence/table/<table>` | fence, schema | table DDL | compared |
 //! | `fence/pipeline/<pipeline>` | fence | pipeline DDL, but not PAUSE | compared |
@@ -20,6 +22,7 @@
 //! | `owner/<stream>` | version, newest grant | grant, close | compared |
 //! | `token/<writer>` | version, token | commit | compared, written |
 //! | `void/<writer><token>` | | void | must be absent |
+//! | `rewrite/<table><place>` | how often parts there were replaced, newest tokens | whoever removes parts | |
 //! | `intent/<part>` | the intent | stage; deleted by commit or sweeper | must be there, deleted |
 //! | `log/<table>/<version>` | a log record | commit, grant, open, close | appended blind |
 //! | `head/<table>` | version | whoever appends to the log | written blind |
@@ -42,10 +45,13 @@ pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod owner;
 pub(crate) mod pipeline;
+pub(crate) mod pipeline_change;
 pub(crate) mod pipeline_fence;
 pub(crate) mod pipeline_name;
 pub(crate) mod pipeline_of_table;
+pub(crate) mod pipeline_version;
 pub(crate) mod pipelines_changed;
+pub(crate) mod rewrite;
 pub(crate) mod stream;
 pub(crate) mod stream_of_identity;
 pub(crate) mod table;

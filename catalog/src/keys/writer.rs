@@ -5,6 +5,7 @@ use crate::{PipelineId, WriterId};
 pub(super) fn ser(writer: WriterId) -> Vec<u8> {
     match writer {
         WriterId::Task(pipeline, task) => [tasks_of(pipeline).as_slice(), &task.0.to_be_bytes()].concat(),
+        WriterId::Rewrite(table) => [b"r".as_slice(), &table.0.to_be_bytes()].concat(),
         WriterId::Channel(stream) => [b"c".as_slice(), &stream.0.to_be_bytes()].concat(),
     }
 }

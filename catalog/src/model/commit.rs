@@ -16,6 +16,8 @@ pub enum WriterId {
     Task(PipelineId, TaskIndex),
     /// An insert channel, by its stream.
     Channel(StreamId),
+    /// Whoever replaces parts of a table. It has no slot: its tokens are kept with the count that it compares.
+    Rewrite(TableId),
 }
 
 impl fmt::Display for WriterId {
@@ -23,6 +25,7 @@ impl fmt::Display for WriterId {
         match self {
             Self::Task(pipeline, task) => write!(f, "task/{pipeline}/{task}"),
             Self::Channel(stream) => write!(f, "channel/{stream}"),
+            Self::Rewrite(table) => write!(f, "rewrite/{table}"),
         }
     }
 }

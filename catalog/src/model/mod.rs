@@ -1,15 +1,21 @@
 //! The catalog's nouns: ids, positions, and the records that every other crate speaks of. No logic of stores or keys.
 
+mod change;
 mod commit;
 mod grant;
 mod ids;
 mod part;
 mod pipeline;
+mod rewrite;
 mod scalar;
 mod snapshot;
 mod stream;
 mod table;
 
+pub use change::{
+    ChangeId, ChangeKind, ChangeState, CutOver, DrainedStream, FinishOutcome, PipelineChange, PipelineDefinition,
+    PipelineVersion, SeekTarget,
+};
 pub use commit::{CommitOutcome, CommitRequest, Conflict, Fenced, Gap, GapKind, Ledger, StreamAdvance, WriterId};
 pub use grant::{GrantOutcome, GrantRequest, Granted, Lease, LeaseOutcome, LeaseRequest};
 pub use ids::{
@@ -20,6 +26,7 @@ pub use part::{BlockChecksums, Part, PartKind, PartStream, SortKeyRange, UploadI
 pub use pipeline::{
     ErrorPolicy, GapPolicy, KafkaSource, Pipeline, PipelineSettings, PipelineState, RecordFormat, StartPosition,
 };
+pub use rewrite::{ErrorsMoved, RewriteOutcome, RewriteRequest};
 pub use scalar::{DecimalText, Scalar};
 pub use snapshot::{CommitRecord, Incident, IncidentKind, StreamView, TableSnapshot};
 pub use stream::{Owner, Stream, StreamIdentity, StreamState};

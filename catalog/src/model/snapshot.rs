@@ -90,4 +90,7 @@ pub struct Incident {
     pub opened: i64,
     /// When it was settled.
     pub settled: Option<i64>,
+    /// By whom, and by which statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_by: Option<String>,
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::keys::log::{CommitChunk, LogRecord};
-use crate::{Ledger, Offset, Owner, Part, PartId, Stream, StreamAdvance, StreamId, StreamState, StreamView, Version};
+use crate::{
+    ErrorsMoved, Ledger, Offset, Owner, Part, PartId, Stream, StreamAdvance, StreamId, StreamState, StreamView, Version,
+};
 
 /// What the log says up to `version`. Cloning shares the parts.
 #[derive(Clone, Debug, Default)]
@@ -90,9 +92,15 @@ impl Fold {
         for advance in chunk.advances {
             self.advance(&advance)?;
         }
+        for moved in &chunk.moved {
+            self.move_errors(moved)?;
+        }
         let removed: BTreeSet<PartId> = chunk.parts_removed.into_iter().collect();
         if !removed.is_empty() {
             let (gone, kept) = self.parts.iter().cloned().partition::<Vec<_>, _>(|part| removed.contains(&part.id));
+            if gone.len() != removed.len() {
+                return Err(format!("{} of {} parts that are removed are there", gone.len(), removed.len()));
+            }
             gone.iter().try_for_each(|part| self.count(part, |parts| parts - 1))?;
             self.parts = Arc::new(kept);
         }
@@ -119,6 +127,19 @@ impl Fold {
         }
         folded.committed = range.end;
         folded.ledger = folded.ledger.plus(*ledger);
+        Ok(())
+    }
+
+    /// I1: an offset that was an error row is now a row, or filtered.
+    fn move_errors(&mut self, moved: &ErrorsMoved) -> Result<(), String> {
+        let ErrorsMoved { stream, rows, filtered } = *moved;
+        let ledger = &mut self.stream(stream)?.ledger;
+        let left = ledger.errors.checked_sub(rows + filtered);
+        let errors = ledger.errors;
+        ledger.errors =
+            left.ok_or_else(|| format!("{rows} of {errors} error rows of stream {stream} became rows (I1)"))?;
+        ledger.rows += rows;
+        ledger.filtered += filtered;
         Ok(())
     }
 
@@ -162,6 +183,7 @@ mod tests {
             advances: request.streams.clone(),
             parts_added: request.parts.clone(),
             parts_removed: Vec::new(),
+            moved: Vec::new(),
             delete_vectors_added: Vec::new(),
         })
     }

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped fails the story")]
 
+mod change;
 mod commit;
 mod cost;
 mod counting;
 mod ddl;
 mod fixture;
 mod manager;
+mod rewrite;
 mod snapshot;
 mod sweeper;
 mod unknown;

@@ -15,6 +15,7 @@ pub(crate) fn incident(shop: &Shop, stream: StreamId) -> Incident {
         settle: "ALTER PIPELINE clicks_in SEEK EARLIEST".into(),
         opened: 0,
         settled: None,
+        settled_by: None,
     }
 }
 

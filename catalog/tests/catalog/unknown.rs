@@ -9,7 +9,8 @@ use crate::fixture::{Shop, in_memory, new_pipeline, new_table, node, on_every_st
 const LATER: CommitFault = CommitFault::ApplyLater { begins: None };
 
 /// The ways in which an outcome is not known, and what each then turns out to have been.
-const UNKNOWN: [CommitFault; 3] = [CommitFault::FailAfter, CommitFault::ApplyLater { begins: Some(1) }, LATER];
+pub(crate) const UNKNOWN: [CommitFault; 3] =
+    [CommitFault::FailAfter, CommitFault::ApplyLater { begins: Some(1) }, LATER];
 
 fn is_unknown<T>(result: &Result<T, CatalogError>) -> bool {
     matches!(result, Err(CatalogError::MaybeCommitted { .. }))

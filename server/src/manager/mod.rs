@@ -1,18 +1,20 @@
 //! The manager: decides which tasks run where, and never touches data. Every server runs one; the catalog's lease on each
 //! pipeline decides which server leads it.
 //!
-//! [`lease`], [`placement`] and [`reconcile`] are pure decisions; [`pipeline`] is the shell that carries them out.
+//! [`lease`], [`placement`], [`reconcile`] and [`change`] are pure decisions; [`pipeline`] is the shell that carries them out.
 
+pub mod change;
 pub mod lease;
 pub mod pipeline;
 pub mod placement;
 pub mod reconcile;
+pub mod seek;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use catalog::{CatalogError, PipelineId};
+use catalog::{CatalogError, ChangeState, CutOver, PipelineChange, PipelineId};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +113,52 @@ impl Manager {
             heartbeats.extend(self.parts.workers.heartbeat(&address).await);
         }
         heartbeats
+    }
+
+    /// When the manager of a pipeline tries again what gave it trouble, in microseconds since 1970.
+    pub fn retry(&self, pipeline: PipelineId) -> Option<i64> {
+        self.managed().get(&pipeline).and_then(|managed| managed.status.retry())
+    }
+
+    /// What the change of a pipeline that is under way waits for.
+    pub fn waiting(&self, pipeline: PipelineId) -> Option<String> {
+        self.managed().get(&pipeline).and_then(|managed| managed.status.waiting())
+    }
+
+    /// Returns once a change has happened, with where it cut each stream.
+    ///
+    /// # Errors
+    /// If that takes longer than a minute: the message says what it waits for; it goes on. If it was given up.
+    pub async fn changed(&self, pipeline: PipelineId, change: &PipelineChange) -> Result<Vec<CutOver>, String> {
+        let clock = &self.parts.world.clock;
+        let until = clock.now().after(STOP_WAIT);
+        let word = change.kind.word();
+        loop {
+            let found = self.parts.catalog.change(pipeline).await.map_err(|error| error.to_string())?;
+            match found.filter(|found| found.id == change.id).map(|found| found.state) {
+                Some(ChangeState::UnderWay) => {}
+                Some(ChangeState::Done { cuts, .. }) => return Ok(cuts),
+                Some(ChangeState::GivenUp) => {
+                    return Err(format!("the {word} was given up by RESUME PIPELINE; nothing has changed"));
+                }
+                None => {
+                    return Err(format!(
+                        "the pipeline was changed again, or dropped, before this {word} was answered: SHOW CREATE PIPELINE shows \
+                         what it is now"
+                    ));
+                }
+            }
+            if clock.now() >= until {
+                let waits = self.waiting(pipeline).or_else(|| self.trouble(pipeline));
+                return Err(format!(
+                    "the {word} is still under way after {} s, and goes on; it waits for this: {}. RESUME PIPELINE gives it up",
+                    STOP_WAIT.as_secs(),
+                    waits.unwrap_or_else(|| "another server leads the pipeline, and has it in hand".to_owned())
+                ));
+            }
+            self.wake();
+            clock.sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Returns once no task of the pipeline runs any more: all that was visible of it is committed.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use catalog::{
-    Catalog, CatalogError, Epoch, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset, Owner, Pipeline,
-    PipelineId, StartPosition, StreamId, StreamIdentity, StreamView,
+    Catalog, CatalogError, Epoch, FinishOutcome, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset,
+    Owner, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, StreamIdentity, StreamView,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use vfs::{Moment, World, planted};
 use warehouse::write::messages::{Heartbeat, OwnedStream, WorkerCommand, WorkerLink};
 use warehouse::write::source::{SourceConnector, SourceError, TopicView};
 
+use super::change::{Remembered, waits_for};
 use super::lease::LeaseView;
 use super::reconcile::{Begin, Step, View, reconcile};
 
@@ -44,6 +45,8 @@ pub struct ManagerParts {
 #[derive(Debug, Default)]
 pub struct ManagerStatus {
     trouble: Mutex<Option<String>>,
+    waiting: Mutex<Option<String>>,
+    retry: Mutex<Option<i64>>,
 }
 
 impl ManagerStatus {
@@ -52,8 +55,26 @@ impl ManagerStatus {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What a change of the pipeline waits for, if one is under way.
+    pub fn waiting(&self) -> Option<String> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When what gave trouble is tried again, in microseconds since 1970.
+    pub fn retry(&self) -> Option<i64> {
+        *self.retry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_retry(&self, retry: Option<i64>) {
+        *self.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
+    }
+
     fn set(&self, trouble: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn set_waiting(&self, waiting: Option<String>) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 }
 
@@ -68,6 +89,7 @@ pub struct PipelineManager {
     topic: Option<TopicView>,
     topic_seen: Option<Moment>,
     granted: BTreeMap<StreamId, Moment>,
+    remembered: Remembered,
 }
 
 /// Why one look could not be carried out whole. The next one tries again.
@@ -91,7 +113,8 @@ impl PipelineManager {
         stop: CancellationToken,
     ) -> Self {
         let (lease, topic, topic_seen, granted) = (LeaseView::default(), None, None, BTreeMap::new());
-        Self { parts, id, status, wake, stop, lease, topic, topic_seen, granted }
+        let remembered = Remembered::default();
+        Self { parts, id, status, wake, stop, lease, topic, topic_seen, granted, remembered }
     }
 
     /// Runs until it is stopped or its pipeline is gone.
@@ -99,9 +122,15 @@ impl PipelineManager {
         loop {
             match self.look().await {
                 Ok(Look::Gone) => return,
-                Ok(Look::Done(trouble)) => self.status.set(trouble),
+                Ok(Look::Done(trouble)) => {
+                    if trouble.is_none() {
+                        self.status.set_retry(None);
+                    }
+                    self.status.set(trouble);
+                }
                 Err(error) => {
                     tracing::warn!(pipeline = self.id.0, %error, "the pipeline's manager could not do its work, trying again");
+                    self.status.set_retry(Some(self.parts.world.clock.wall().0 + LOOK.as_micros() as i64));
                     self.status.set(Some(error.to_string()));
                 }
             }
@@ -123,23 +152,33 @@ impl PipelineManager {
         let Some(epoch) = self.lead().await? else { return Ok(Look::Done(None)) };
         let table = self.parts.catalog.table_by_id(pipeline.table).await?;
         let trouble = self.look_at_topic(&pipeline).await;
+        let change = self.parts.catalog.change(self.id).await?.filter(PipelineChange::is_under_way);
         let streams = self.parts.catalog.streams(self.id).await?;
         let workers = self.heartbeats().await;
+        let of_it = workers.iter().flat_map(|worker| &worker.tasks).filter(|task| task.pipeline == self.id);
+        of_it.flat_map(|task| &task.streams).for_each(|report| self.remembered.note(report));
         let now = self.parts.world.clock.now();
         let view = View {
             pipeline: &pipeline,
             topic: self.topic.as_ref(),
             streams: &streams,
             workers: &workers,
+            change: change.as_ref(),
+            remembered: &self.remembered,
             granted: &self.granted,
             now,
         };
         let steps = reconcile(&view);
+        self.status.set_waiting(change.as_ref().and_then(|change| waits_for(&view, change)));
         let (opens, others): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step, Step::Open { .. }));
         self.open(opens, &pipeline, epoch).await?;
         let mut owned: BTreeMap<(String, u32), Vec<OwnedStream>> = BTreeMap::new();
         for step in others {
+            if let (Step::Floors { .. } | Step::Finish { .. }, Some(change)) = (&step, &change) {
+                self.change(step, change, &pipeline, epoch, &streams).await?;
+                continue;
+            }
             self.take(step, &pipeline, epoch, &streams, &mut owned).await?;
         }
         for ((address, task), streams) in owned {
@@ -182,6 +221,7 @@ impl PipelineManager {
             }
             Err(error) => {
                 self.topic = None;
+                self.status.set_retry(Some(self.parts.world.clock.wall().0 + TOPIC_LOOK.as_micros() as i64));
                 Some(error.to_string())
             }
         }
@@ -229,7 +269,7 @@ impl PipelineManager {
         owned: &mut BTreeMap<(String, u32), Vec<OwnedStream>>,
     ) -> Result<(), LookError> {
         match step {
-            Step::Open { .. } => {}
+            Step::Open { .. } | Step::Floors { .. } | Step::Finish { .. } => {}
             Step::Grant { stream, expected, place } => {
                 let owner = Owner {
                     epoch: Epoch(0),
@@ -271,9 +311,53 @@ impl PipelineManager {
                     settle,
                     opened,
                     settled: None,
+                    settled_by: None,
                 };
                 self.parts.catalog.open_incident(incident).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// The steps that are about the change that is under way.
+    async fn change(
+        &mut self,
+        step: Step,
+        change: &PipelineChange,
+        pipeline: &Pipeline,
+        manager: Epoch,
+        streams: &[StreamView],
+    ) -> Result<(), LookError> {
+        match step {
+            Step::Floors { streams: asked } => {
+                let mut floors = Vec::new();
+                for view in streams.iter().filter(|view| asked.contains(&view.stream.id)) {
+                    let partition = view.stream.identity.partition;
+                    let (_, high) = self.parts.connector.watermarks(&pipeline.source, partition).await?;
+                    floors.push((view.stream.id, high));
+                }
+                self.parts.catalog.set_floors(self.id, change.id, &floors, manager).await?;
+                // Granting them needs another look, and there is no reason to wait for it.
+                self.wake.notify_one();
+            }
+            Step::Finish { drained } => {
+                let outcome = self.parts.catalog.finish_change(self.id, change.id, manager, &drained).await?;
+                tracing::info!(pipeline = pipeline.name, change = change.kind.word(), ?outcome, "all is drained");
+                if let FinishOutcome::Done(_) = outcome {
+                    // Tasks of before have nothing left to do, wherever they are.
+                    for address in self.parts.workers.addresses() {
+                        let stop = WorkerCommand::Stop { pipeline: self.id };
+                        if let Err(error) = self.parts.workers.command(&address, stop).await {
+                            tracing::warn!(%error, "a worker was not told to stop its tasks; they are fenced");
+                        }
+                    }
+                    self.remembered.note_drained(&drained);
+                    self.granted.clear();
+                    self.status.set_waiting(None);
+                    self.wake.notify_one();
+                }
+            }
+            _ => {}
         }
         Ok(())
     }

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use catalog::{
-    Epoch, Gap, GapKind, GapPolicy, IncidentKind, Offset, OffsetRange, Pipeline, PipelineState, StreamId, StreamState,
-    StreamView, TaskIndex,
+    DrainedStream, Epoch, Gap, GapKind, GapPolicy, IncidentKind, Offset, OffsetRange, Pipeline, PipelineChange,
+    PipelineState, StreamId, StreamState, StreamView, TaskIndex,
 };
 use vfs::{Moment, planted};
 use warehouse::write::messages::{Heartbeat, StreamCondition, StreamReport};
 use warehouse::write::source::TopicView;
 
+use super::change::{Remembered, changing};
 use super::placement::{Place, place};
 
 /// How long a granted stream may be missing from the heartbeats before it is granted again.
@@ -32,6 +33,10 @@ pub struct View<'a> {
     pub streams: &'a [StreamView],
     /// The workers that answered.
     pub workers: &'a [Heartbeat],
+    /// The change that is under way, if one is.
+    pub change: Option<&'a PipelineChange>,
+    /// What was heard of the streams before.
+    pub remembered: &'a Remembered,
     /// When each stream was last granted by this manager.
     pub granted: &'a BTreeMap<StreamId, Moment>,
     /// Now.
@@ -78,6 +83,16 @@ pub enum Step {
         /// The worker.
         address: String,
     },
+    /// Ask the broker how far streams may have been shown by owners that are gone, and note it.
+    Floors {
+        /// The streams.
+        streams: Vec<StreamId>,
+    },
+    /// Make the change that is under way happen: all is drained.
+    Finish {
+        /// Every open stream, as its owner let it go.
+        drained: Vec<DrainedStream>,
+    },
     /// Pause the pipeline, and say why.
     Incident {
         /// The stream.
@@ -108,13 +123,14 @@ pub enum Begin {
 
 /// The steps from here.
 pub fn reconcile(view: &View<'_>) -> Vec<Step> {
-    match view.pipeline.state {
-        PipelineState::Running => running(view),
-        PipelineState::Paused | PipelineState::PausedByIncident => stop_all(view),
+    match (&view.pipeline.state, view.change) {
+        (_, Some(change)) => changing(view, change),
+        (PipelineState::Running, None) => running(view),
+        (PipelineState::Paused | PipelineState::PausedByIncident, None) => stop_all(view),
     }
 }
 
-fn reports<'a>(view: &'a View<'_>) -> BTreeMap<StreamId, (&'a str, &'a StreamReport)> {
+pub(super) fn reports<'a>(view: &'a View<'_>) -> BTreeMap<StreamId, (&'a str, &'a StreamReport)> {
     let mut newest: BTreeMap<StreamId, (&str, &StreamReport)> = BTreeMap::new();
     for worker in view.workers {
         for report in
@@ -129,7 +145,7 @@ fn reports<'a>(view: &'a View<'_>) -> BTreeMap<StreamId, (&'a str, &'a StreamRep
     newest
 }
 
-fn stop_all(view: &View<'_>) -> Vec<Step> {
+pub(super) fn stop_all(view: &View<'_>) -> Vec<Step> {
     let busy = view.workers.iter().filter(|worker| worker.tasks.iter().any(|task| task.pipeline == view.pipeline.id));
     busy.map(|worker| Step::Stop { address: worker.address.clone() }).collect()
 }
@@ -143,10 +159,10 @@ fn running(view: &View<'_>) -> Vec<Step> {
         if let Some(topic) = view.topic
             && is_of_another_incarnation(stream, topic)
         {
-            steps.extend(retire_stream(stream, report));
+            steps.extend(retire_stream(view.pipeline, stream, report));
             continue;
         }
-        match report.map(|(_, report)| report).filter(|report| is_current(report, stream)) {
+        match report.map(|(_, report)| report).filter(|report| is_current(report, stream, view.pipeline)) {
             Some(report) => match trouble(view, stream, report) {
                 Some(step) => steps.extend(step),
                 None => placed_streams.push(stream),
@@ -159,9 +175,10 @@ fn running(view: &View<'_>) -> Vec<Step> {
     steps
 }
 
-/// Whether the report is of the newest grant.
-fn is_current(report: &StreamReport, stream: &StreamView) -> bool {
-    stream.owner.as_ref().is_some_and(|owner| owner.epoch == report.epoch)
+/// Whether the report is of the newest grant, and that of this version of the pipeline: a task of an earlier one has no future.
+pub(super) fn is_current(report: &StreamReport, stream: &StreamView, pipeline: &Pipeline) -> bool {
+    let owner = stream.owner.as_ref();
+    owner.is_some_and(|owner| owner.epoch == report.epoch && owner.pipeline_fence == pipeline.fence)
 }
 
 fn is_of_another_incarnation(stream: &StreamView, topic: &TopicView) -> bool {
@@ -171,9 +188,11 @@ fn is_of_another_incarnation(stream: &StreamView, topic: &TopicView) -> bool {
 }
 
 /// A stream that has no future is committed up to what is visible, and then closed.
-fn retire_stream(stream: &StreamView, report: Option<&(&str, &StreamReport)>) -> Option<Step> {
+fn retire_stream(pipeline: &Pipeline, stream: &StreamView, report: Option<&(&str, &StreamReport)>) -> Option<Step> {
     let close = Step::Close { stream: stream.stream.id };
-    let Some((address, report)) = report.filter(|(_, report)| is_current(report, stream)) else { return Some(close) };
+    let Some((address, report)) = report.filter(|(_, report)| is_current(report, stream, pipeline)) else {
+        return Some(close);
+    };
     match report.condition {
         StreamCondition::Released | StreamCondition::Lost { .. } => Some(close),
         _ if report.committed == report.visible && report.condition != StreamCondition::Owned => Some(close),
@@ -253,7 +272,7 @@ fn open_missing(view: &View<'_>) -> Vec<Step> {
     missing.map(open).collect()
 }
 
-fn grant_missing(
+pub(super) fn grant_missing(
     view: &View<'_>,
     streams: &[&StreamView],
     reports: &BTreeMap<StreamId, (&str, &StreamReport)>,
@@ -262,17 +281,19 @@ fn grant_missing(
         return Vec::new();
     }
     let addresses: Vec<String> = view.workers.iter().map(|worker| worker.address.clone()).collect();
+    // Of an earlier version: placed anew, as it may have had another number of tasks.
     let current = |stream: &StreamView| {
-        stream.owner.as_ref().map(|owner| Place { address: owner.address.clone(), task: TaskIndex(owner.task.0) })
+        let owner = stream.owner.as_ref().filter(|owner| owner.pipeline_fence == view.pipeline.fence)?;
+        Some(Place { address: owner.address.clone(), task: TaskIndex(owner.task.0) })
     };
     let places = streams.iter().map(|stream| (stream.stream.id, current(stream))).collect();
     let places = place(&places, view.pipeline.settings.tasks, &addresses);
     let mut steps = Vec::new();
     for stream in streams {
         let id = stream.stream.id;
-        let held = reports
-            .get(&id)
-            .is_some_and(|(_, report)| is_current(report, stream) && report.condition == StreamCondition::Owned);
+        let held = reports.get(&id).is_some_and(|(_, report)| {
+            is_current(report, stream, view.pipeline) && report.condition == StreamCondition::Owned
+        });
         let patience = if planted::is("lost-grant-not-repeated") { Duration::MAX } else { GRANT_PATIENCE };
         let lately = view.granted.get(&id).is_some_and(|at| view.now.since(*at) < patience);
         if !held && !lately {
@@ -288,8 +309,9 @@ pub fn is_stopped(pipeline: catalog::PipelineId, workers: &[Heartbeat]) -> bool 
     !workers.iter().any(|worker| worker.tasks.iter().any(|task| task.pipeline == pipeline))
 }
 
+/// Pipelines, streams and heartbeats for the tests of what a manager does.
 #[cfg(test)]
-mod tests {
+pub(super) mod samples {
     use std::sync::Arc;
 
     use catalog::{
@@ -300,7 +322,7 @@ mod tests {
 
     use super::*;
 
-    fn pipeline(state: PipelineState, on_gap: GapPolicy) -> Pipeline {
+    pub(in crate::manager) fn pipeline(state: PipelineState, on_gap: GapPolicy) -> Pipeline {
         let source = KafkaSource {
             brokers: "b:9092".to_owned(),
             topic: "t".to_owned(),
@@ -323,7 +345,13 @@ mod tests {
         }
     }
 
-    fn stream(id: u64, partition: i32, incarnation: &str, epoch: Option<u64>, state: StreamState) -> StreamView {
+    pub(in crate::manager) fn stream(
+        id: u64,
+        partition: i32,
+        incarnation: &str,
+        epoch: Option<u64>,
+        state: StreamState,
+    ) -> StreamView {
         let identity = StreamIdentity {
             pipeline: PipelineId(1),
             topic: "t".to_owned(),
@@ -342,7 +370,7 @@ mod tests {
         StreamView { stream, committed: Offset(0), owner, ledger: Ledger::default() }
     }
 
-    fn report(id: u64, epoch: u64, condition: StreamCondition) -> StreamReport {
+    pub(in crate::manager) fn report(id: u64, epoch: u64, condition: StreamCondition) -> StreamReport {
         StreamReport {
             stream: StreamId(id),
             topic: Arc::from("t"),
@@ -356,13 +384,14 @@ mod tests {
         }
     }
 
-    fn worker(streams: Vec<StreamReport>) -> Heartbeat {
+    pub(in crate::manager) fn worker(streams: Vec<StreamReport>) -> Heartbeat {
         let task = TaskReport {
             pipeline: PipelineId(1),
             task: TaskIndex(0),
             state: TaskState::Running,
             streams,
             trouble: None,
+            stall: None,
             records: 0,
             payload_bytes: 0,
             memtable_bytes: 0,
@@ -379,6 +408,12 @@ mod tests {
             wal_bytes: 0,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::{pipeline, report, stream, worker};
+    use super::*;
 
     fn steps(
         pipeline: &Pipeline,
@@ -387,7 +422,9 @@ mod tests {
         workers: &[Heartbeat],
     ) -> Vec<Step> {
         let granted = BTreeMap::new();
-        reconcile(&View { pipeline, topic, streams, workers, granted: &granted, now: Moment::default() })
+        let remembered = Remembered::default();
+        let (change, now) = (None, Moment::default());
+        reconcile(&View { pipeline, topic, streams, workers, change, remembered: &remembered, granted: &granted, now })
     }
 
     fn topic(incarnation: &str, partitions: i32) -> TopicView {

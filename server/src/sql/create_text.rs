@@ -74,6 +74,16 @@ pub(crate) fn create_pipeline(pipeline: &Pipeline, table: &Table) -> String {
     text
 }
 
+/// What ALTER PIPELINE can change, clause by clause, without secrets: the same clauses for every pipeline.
+pub(crate) fn definition(pipeline: &Pipeline) -> Vec<(&'static str, String)> {
+    vec![
+        ("SELECT", pipeline.projection.clone()),
+        ("WHERE", pipeline.filter.clone().unwrap_or_default()),
+        ("SOURCE", pairs(&source(pipeline))),
+        ("SET", pairs(&settings(&pipeline.settings))),
+    ]
+}
+
 fn pairs(pairs: &[(String, String)]) -> String {
     pairs.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
 }

@@ -7,7 +7,7 @@ use catalog::Catalog;
 use vfs::World;
 
 use super::limits::Limits;
-use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime};
+use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime, TableCare};
 use super::session::Session;
 use super::sessions::Sessions;
 use crate::mysql::{Login, SessionFactory, SqlError, SqlSession};
@@ -21,6 +21,8 @@ pub struct Components {
     pub queries: Arc<dyn QueryEngine>,
     /// Pauses, resumes and drops pipelines.
     pub control: Arc<dyn PipelineControl>,
+    /// Verifies tables, retries error rows.
+    pub care: Arc<dyn TableCare>,
     /// Asks brokers.
     pub probe: Arc<dyn PipelineProbe>,
     /// What is going on.

@@ -9,21 +9,26 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
 use catalog::store::MemoryStore;
-use catalog::{Catalog, KafkaSource, Offset, PipelineId, PipelineState, StreamId, TaskIndex};
+use catalog::{
+    Catalog, ChangeKind, KafkaSource, Offset, PipelineDefinition, PipelineId, PipelineState, StreamId, TaskIndex,
+};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use object_store::memory::InMemory;
 use vfs::World;
+use warehouse::care::retry::ErrorRetry;
+use warehouse::care::verify::Verifier;
 use warehouse::read::engine::{Functions, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::{MemtableReader, MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
 use warehouse::read::session::Freshness;
 
 use super::seams::{
-    PipelineControl, PipelineHealth, PipelineProbe, QueryEngine, Resume, Runtime, SettingRow, StreamPosition, TaskRow,
-    WorkerRow,
+    PartitionCut, PartitionSeek, PipelineControl, PipelineHealth, PipelineProbe, QueryEngine, Resume, Runtime, SeekTo,
+    SettingRow, StreamPosition, TaskRow, WorkerRow,
 };
 use super::{Components, Engine, SqlSettings};
+use crate::care::LocalCare;
 use crate::mysql::{Answer, Login, SessionFactory, SqlError, SqlSession};
 
 /// The read side over tables without a row, and at which freshness it was asked.
@@ -105,6 +110,35 @@ impl FakeControl {
 
 #[async_trait]
 impl PipelineControl for FakeControl {
+    async fn is_changing(&self, _pipeline: PipelineId) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    async fn preview_seek(&self, _pipeline: PipelineId, to: &SeekTo) -> Result<Vec<PartitionSeek>, String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push("preview");
+        let then = match to {
+            SeekTo::Earliest => 0,
+            SeekTo::Latest => 50,
+            SeekTo::Timestamp(_) => 30,
+            SeekTo::Offsets(offsets) => offsets[&3],
+        };
+        Ok(vec![PartitionSeek { topic: "t".into(), partition: 3, now: Offset(40), then: Offset(then) }])
+    }
+
+    async fn seek(&self, pipeline: PipelineId, to: &SeekTo) -> Result<Vec<PartitionSeek>, String> {
+        let rows = self.preview_seek(pipeline, to).await;
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push("seek");
+        rows
+    }
+
+    async fn alter(&self, pipeline: PipelineId, definition: PipelineDefinition) -> Result<Vec<PartitionCut>, String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push("alter");
+        let change = self.catalog.begin_change(pipeline, ChangeKind::Alter(Box::new(definition))).await;
+        change.map_err(|error| error.to_string())?;
+        let (topic, partition) = ("t".into(), 3);
+        Ok(vec![PartitionCut { stream: StreamId(9), topic, partition, cut_over: Offset(40) }])
+    }
+
     async fn pause(&self, pipeline: PipelineId) -> Result<(), String> {
         self.set(pipeline, "pause", PipelineState::Paused).await
     }
@@ -149,9 +183,13 @@ impl Runtime for FakeRuntime {
             streams: 4,
             memtable_bytes: 10,
             uncommitted_offsets: 2,
+            lag_records: Some(3),
+            lag_seconds: Some(0.5),
             rows_per_second: 1.5,
+            bytes_per_second: 150.0,
             last_error: None,
             next_retry: None,
+            hint: None,
         }]
     }
 
@@ -202,10 +240,15 @@ impl Front {
         let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world.clone()).await.unwrap();
         let control = Arc::new(FakeControl { catalog: catalog.clone(), asked: Mutex::default() });
         let queries = Arc::new(RecordedQueries::new(&catalog, &world));
+        let objects: Arc<InMemory> = Arc::new(InMemory::new());
         let components = Components {
             catalog: catalog.clone(),
             queries: queries.clone(),
             control: control.clone(),
+            care: Arc::new(LocalCare {
+                verifier: Verifier { catalog: catalog.clone(), objects: objects.clone(), world: world.clone() },
+                retry: ErrorRetry { catalog: catalog.clone(), objects, world: world.clone() },
+            }),
             probe: Arc::new(FakeProbe),
             runtime: Arc::new(FakeRuntime),
             world,

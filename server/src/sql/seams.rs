@@ -5,9 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
-use catalog::{ErrorPolicy, GapPolicy, KafkaSource, Offset, PipelineId, StreamId, TaskIndex};
+use catalog::{
+    ErrorPolicy, GapPolicy, KafkaSource, Offset, PipelineDefinition, PipelineId, StreamId, TableId, TaskIndex,
+};
+use warehouse::care::retry::{Retried, Selection};
+use warehouse::care::verify::{Depth, StreamVerdict};
 use warehouse::read::engine::{ReadAnswer, ReadQuery};
 use warehouse::read::errors::ReadError;
+
+pub use crate::manager::seek::{PartitionSeek, SeekTo};
 
 /// Plans and runs queries over snapshots.
 #[async_trait]
@@ -26,12 +32,27 @@ pub trait PipelineProbe: Send + Sync + fmt::Debug {
 }
 
 /// How the trouble that paused a pipeline is met from now on; `None` as before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
     /// ON GAP.
     pub gaps: Option<GapPolicy>,
     /// ON ERROR.
     pub errors: Option<ErrorPolicy>,
+    /// Who gave which statement: kept with the incidents that it settles.
+    pub by: Option<String>,
+}
+
+/// Where an ALTER cut a stream: offsets below are of the version before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionCut {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// The first offset of the new version.
+    pub cut_over: Offset,
 }
 
 /// What the manager does with a pipeline, its record in the catalog included. Each error is a sentence.
@@ -43,6 +64,28 @@ pub trait PipelineControl: Send + Sync + fmt::Debug {
     async fn resume(&self, pipeline: PipelineId, how: Resume) -> Result<(), String>;
     /// Removes it, after all of its visible rows are committed.
     async fn remove(&self, pipeline: PipelineId) -> Result<(), String>;
+    /// Whether a PAUSE, SEEK or ALTER of it is under way.
+    async fn is_changing(&self, pipeline: PipelineId) -> Result<bool, String>;
+    /// What a SEEK would do, by topic and partition.
+    async fn preview_seek(&self, pipeline: PipelineId, to: &SeekTo) -> Result<Vec<PartitionSeek>, String>;
+    /// Goes on elsewhere, in new streams, after all of its visible rows are committed; what it did.
+    async fn seek(&self, pipeline: PipelineId, to: &SeekTo) -> Result<Vec<PartitionSeek>, String>;
+    /// Goes on as another version, after all of its visible rows are committed as they were decoded; where each stream was cut.
+    async fn alter(&self, pipeline: PipelineId, definition: PipelineDefinition) -> Result<Vec<PartitionCut>, String>;
+}
+
+/// Looks after tables: proofs and repairs that are no queries. Each error is a sentence.
+#[async_trait]
+pub trait TableCare: Send + Sync + fmt::Debug {
+    /// Proves that the offsets of every stream into the table are covered once, or says where not; `progress` is told how far it is.
+    async fn verify(
+        &self,
+        table: TableId,
+        depth: Depth,
+        progress: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<Vec<StreamVerdict>, String>;
+    /// Decodes error rows of a pipeline again, and moves those that fit into its table.
+    async fn retry_errors(&self, pipeline: PipelineId, selection: &Selection) -> Result<Retried, String>;
 }
 
 /// What is going on in the process (later: in the cluster): what `system.*` shows beside the catalog's records.
@@ -77,12 +120,20 @@ pub struct TaskRow {
     pub memtable_bytes: u64,
     /// Offsets that queries see and no commit holds yet: rows, error rows, filtered records and gaps.
     pub uncommitted_offsets: u64,
-    /// Rows that become visible per second.
+    /// Records at the broker that no query sees yet, over its streams; `None` while the broker has not told its end.
+    pub lag_records: Option<u64>,
+    /// The largest lag of its streams, in seconds.
+    pub lag_seconds: Option<f64>,
+    /// Records decoded per second.
     pub rows_per_second: f64,
+    /// Payload bytes decoded per second.
+    pub bytes_per_second: f64,
     /// Its last error, while it lasts.
     pub last_error: Option<String>,
-    /// When it tries again, in microseconds since 1970.
+    /// When it tries again, at the latest, in microseconds since 1970.
     pub next_retry: Option<i64>,
+    /// What to do about it, in a sentence.
+    pub hint: Option<String>,
 }
 
 /// One worker.
@@ -117,8 +168,10 @@ pub struct StreamPosition {
     pub lag_records: Option<u64>,
     /// How old the oldest record not yet visible is.
     pub lag_seconds: Option<f64>,
-    /// Rows that become visible per second.
+    /// Offsets that become visible per second.
     pub rows_per_second: Option<f64>,
+    /// What to do about it, where it stands still.
+    pub hint: Option<String>,
 }
 
 /// How a pipeline does.
@@ -130,6 +183,10 @@ pub struct PipelineHealth {
     pub last_error: Option<String>,
     /// When it tries again, in microseconds since 1970.
     pub next_retry: Option<i64>,
+    /// Payload bytes decoded per second.
+    pub bytes_per_second: f64,
+    /// What to do about it, in a sentence.
+    pub hint: Option<String>,
     /// Fields of records that its SELECT names nowhere, since it was started.
     pub unknown_fields: u64,
 }

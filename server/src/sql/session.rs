@@ -2,6 +2,8 @@
 //! carries it out, and its time limit; the statements themselves are elsewhere.
 
 mod assign;
+mod care;
+mod control;
 mod rows;
 
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::sql::sqlparser::ast;
 use warehouse::read::engine::{ReadAnswer, ReadQuery};
-use warehouse::read::session::SessionVector;
+use warehouse::read::session::{Freshness, SessionVector};
 
 use super::ddl::Ddl;
 use super::diagnostics::Diagnostics;
@@ -129,6 +131,11 @@ impl Session {
             Statement::Set(settings) => self.set(settings, limit).await,
             Statement::Use(name) => self.switch_to(&name).await.map(|()| self.done()),
             Statement::Kill { query_only, connection } => self.kill(connection, query_only),
+            Statement::AlterPipeline(alter) => Box::pin(self.alter_pipeline(*alter)).await,
+            Statement::VerifyTable { table, full } => Box::pin(self.verify_table(&table, full)).await,
+            Statement::RetryErrors { pipeline, condition } => {
+                Box::pin(self.retry_errors(&pipeline, condition, limit)).await
+            }
             Statement::Nothing => Ok(self.done()),
             Statement::Unsupported { what, instead } => Err(SqlError::not_supported(&format!("{what}; {instead}"))),
             ddl => self.ddl(&ddl).await,
@@ -145,6 +152,7 @@ impl Session {
             catalog: &components.catalog,
             control: &components.control,
             probe: &components.probe,
+            account: &self.account,
             database: self.database.as_deref(),
             diagnostics: &mut self.diagnostics,
         };
@@ -171,7 +179,12 @@ impl Session {
     }
 
     /// Prepares a statement and gives it to the engine.
-    async fn ask(&mut self, mut statement: ast::Statement) -> Result<ReadAnswer, SqlError> {
+    async fn ask(&mut self, statement: ast::Statement) -> Result<ReadAnswer, SqlError> {
+        let freshness = self.variables.freshness();
+        self.ask_at(statement, freshness).await
+    }
+
+    async fn ask_at(&mut self, mut statement: ast::Statement, freshness: Freshness) -> Result<ReadAnswer, SqlError> {
         let components = &self.shared.components;
         let now = DateTime::from_timestamp_micros(components.world.clock.wall().0).unwrap_or_default();
         let values = SessionValues {
@@ -187,7 +200,7 @@ impl Session {
         let query = ReadQuery {
             statement: Box::new(statement),
             database: self.database.clone().unwrap_or_default(),
-            freshness: self.variables.freshness(),
+            freshness,
             seen: Arc::clone(&self.seen),
             schemas: schemas(self.reader()),
             functions: Vec::new(),

@@ -20,6 +20,8 @@ pub(crate) struct SessionRow {
     pub(crate) database: Option<String>,
     /// What it executes; `None` while it waits for its client.
     pub(crate) statement: Option<String>,
+    /// How far that is, where it tells.
+    pub(crate) state: Option<String>,
     /// For how long it has been doing that.
     pub(crate) seconds: u64,
 }
@@ -40,6 +42,8 @@ struct Entry {
     peer: String,
     database: Option<String>,
     statement: Option<String>,
+    /// How far that is, where it tells.
+    state: Option<String>,
     since: Moment,
     /// Cancels the statement at hand.
     cancel: CancellationToken,
@@ -77,6 +81,7 @@ impl Sessions {
             peer: login.peer.clone(),
             database: login.database.clone(),
             statement: None,
+            state: None,
             since: self.clock.now(),
             cancel: CancellationToken::new(),
             killed: false,
@@ -109,6 +114,7 @@ impl Sessions {
             peer: entry.peer.clone(),
             database: entry.database.clone(),
             statement: entry.statement.clone(),
+            state: entry.state.clone(),
             seconds: now.since(entry.since).as_secs(),
         };
         self.state().entries.iter().map(row).collect()
@@ -134,6 +140,13 @@ pub(crate) struct Presence {
 }
 
 impl Presence {
+    /// Tells how far the statement is.
+    pub(crate) fn set_state(&self, state: &str) {
+        if let Some(entry) = self.sessions.state().entries.get_mut(&self.connection_id) {
+            entry.state = Some(state.to_owned());
+        }
+    }
+
     /// A statement begins. Returns what cancels it, or `None` where the session was killed.
     pub(crate) fn begin(&self, statement: &str) -> Option<CancellationToken> {
         let now = self.sessions.clock.now();

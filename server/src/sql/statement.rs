@@ -28,6 +28,12 @@ pub(crate) enum Statement {
     PausePipeline(Name),
     /// RESUME PIPELINE: `how` says how the trouble that paused it is met from now on; keys as in WITH.
     ResumePipeline { pipeline: Name, how: BTreeMap<String, String> },
+    /// ALTER PIPELINE, and EXPLAIN of it.
+    AlterPipeline(Box<AlterPipeline>),
+    /// SYSTEM VERIFY TABLE.
+    VerifyTable { table: Name, full: bool },
+    /// RETRY ERRORS.
+    RetryErrors { pipeline: Name, condition: Option<Box<ast::Expr>> },
     /// SHOW, DESCRIBE.
     Show(Box<Show>),
     /// SET, of one or several variables.
@@ -100,6 +106,44 @@ pub(crate) struct CreatePipeline {
     /// WHERE, as typed.
     pub(crate) filter: Option<String>,
     /// WITH (…) and ON GAP: keys in lower case.
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+/// ALTER PIPELINE, its parts as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AlterPipeline {
+    pub(crate) pipeline: Name,
+    /// EXPLAIN stands before it: what it would do.
+    pub(crate) explain: bool,
+    pub(crate) what: AlterClauses,
+}
+
+/// What ALTER PIPELINE changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AlterClauses {
+    /// SEEK TO.
+    Seek(SeekClause),
+    /// AS SELECT, SOURCE, SET, ON GAP and ON ERROR, in any order.
+    Definition(Box<DefinitionClauses>),
+}
+
+/// Where SEEK TO goes, as typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SeekClause {
+    Earliest,
+    Latest,
+    Timestamp(String),
+    Offsets(BTreeMap<i32, u64>),
+}
+
+/// What of a pipeline becomes another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DefinitionClauses {
+    /// The SELECT list and the WHERE, as typed.
+    pub(crate) select: Option<(String, Option<String>)>,
+    /// SOURCE (…): keys in lower case.
+    pub(crate) source: BTreeMap<String, String>,
+    /// SET (…), ON GAP and ON ERROR: keys in lower case.
     pub(crate) settings: BTreeMap<String, String>,
 }
 

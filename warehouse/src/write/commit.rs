@@ -30,6 +30,8 @@ use super::failpoint::crash_point;
 use super::flush::{FlushError, Flusher, PartPlan};
 use super::memory::MemoryBudget;
 use super::memtable::{Frozen, FrozenStream, Memtable, RETIRE_AFTER};
+use super::messages::{Retry, TroubleKind};
+use super::trouble::Told;
 
 /// The first wait after a store refused, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -64,7 +66,7 @@ pub struct Committer {
     /// Time and randomness.
     pub world: World,
     /// What the commit waits for at the moment, for reports; `None` when it waits for nothing.
-    pub trouble: watch::Sender<Option<String>>,
+    pub trouble: watch::Sender<Option<Told>>,
 }
 
 /// A stream that is no longer this task's.
@@ -191,7 +193,8 @@ impl Committer {
             };
             tracing::warn!(pipeline = self.pipeline.name, %error, "flush failed, trying again");
             troubled = true;
-            self.trouble.send_replace(Some(error.to_string()));
+            let retry = Retry::At(self.world.clock.wall().0 + wait.as_micros() as i64);
+            self.trouble.send_replace(Some(Told::passing(error.trouble(), error.to_string(), Some(retry))));
             self.world.clock.sleep(wait).await;
             wait = (wait * 2).min(longest);
         }
@@ -212,9 +215,10 @@ impl Committer {
             () = self.world.clock.sleep(COMMIT_PATIENCE) => {}
         }
         let seconds = COMMIT_PATIENCE.as_secs();
-        self.trouble.send_replace(Some(format!(
+        let message = format!(
             "the catalog has not answered a commit within {seconds} s; the same commit is sent until it does: check the catalog's store"
-        )));
+        );
+        self.trouble.send_replace(Some(Told::passing(TroubleKind::Catalog, message, None)));
         settling.await
     }
 
@@ -363,7 +367,7 @@ mod tests {
     struct Rig {
         catalog: Arc<ScriptedCatalog>,
         committer: Committer,
-        trouble: watch::Receiver<Option<String>>,
+        trouble: watch::Receiver<Option<Told>>,
     }
 
     impl Rig {

@@ -22,13 +22,15 @@ use super::batch::Batch;
 use super::decode::{PipelineDecoder, StreamOrigin};
 use super::failpoint::crash_point;
 use super::memory::{Charge, MemoryBudget};
-use super::messages::StreamCondition;
+use super::messages::{Retry, StreamCondition, TroubleKind};
+use super::source::kafka::RECONNECT_MAX_MS;
 use super::source::{Fetched, Records, Source, SourceError, SourceEvent, SourceStream};
+use super::trouble::Told;
 
 /// Batches that may be on their way from the intake to the task.
 pub(super) const IN_FLIGHT_MAX: usize = 16;
 /// How long the intake waits before it asks a full disk again.
-const DISK_FULL_RETRY: Duration = Duration::from_millis(500);
+pub(super) const DISK_FULL_RETRY: Duration = Duration::from_millis(500);
 /// A broker that was away and of which nothing bad was heard for so long is there again, though it may have no records.
 const TROUBLE_FADES: Duration = Duration::from_secs(30);
 
@@ -67,8 +69,8 @@ pub(super) enum IntakeEvent {
     Condition(StreamId, Epoch, StreamCondition),
     /// The answer to [`IntakeCommand::Release`]: nothing of the stream under this epoch comes after it.
     Removed(StreamId, Epoch),
-    /// Trouble, or `None` when it has passed. The flag says that it does not pass by itself.
-    Trouble(Option<(String, bool)>),
+    /// Trouble, or `None` when it has passed.
+    Trouble(Option<Told>),
     /// The disk of the log is full: it would help to commit what is logged.
     DiskFull(String),
     /// The WAL is lost: nothing can be logged any more.
@@ -214,7 +216,13 @@ impl Intake {
         }
         let fades = matches!(error, Some(SourceError::Unreachable { .. }));
         self.troubled = error.is_some().then(|| Troubled { since: self.world.clock.now(), fades });
-        self.tell(IntakeEvent::Trouble(error.map(|error| (error.to_string(), !fades)))).await
+        let told = |error: SourceError| Told {
+            message: error.to_string(),
+            lasting: !fades,
+            kind: TroubleKind::Source,
+            retry: fades.then(|| Retry::Within(reconnect_ms(&self.pipeline))),
+        };
+        self.tell(IntakeEvent::Trouble(error.map(told))).await
     }
 
     async fn handle(&mut self, event: SourceEvent) -> Result<(), Closed> {
@@ -351,6 +359,12 @@ impl Intake {
             Err(error) => self.tell(IntakeEvent::WalLost(error.to_string())).await,
         }
     }
+}
+
+/// How long the source waits at the most before it tries a broker again.
+fn reconnect_ms(pipeline: &Pipeline) -> u64 {
+    let set = pipeline.source.properties.get("reconnect.backoff.max.ms").and_then(|millis| millis.parse().ok());
+    set.unwrap_or(RECONNECT_MAX_MS)
 }
 
 fn first_error(batch: &Batch) -> Option<(Offset, String)> {

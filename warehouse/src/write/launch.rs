@@ -20,6 +20,7 @@ use super::memtable::Memtable;
 use super::messages::{TaskReport, TaskState, Trouble};
 use super::source::SourceOptions;
 use super::task::{Task, TaskCommand, TaskEnd, TaskStatus};
+use super::trouble::Told;
 use super::worker::{Running, TaskKey, Worker, WorkerError};
 
 /// Where a task's commands go, and the replayed log to adopt from while recovery lasts.
@@ -126,6 +127,15 @@ impl Worker {
         state.started += 1;
         running.incarnation = state.started;
         let incarnation = running.incarnation;
+        // Of an earlier version of the pipeline: all that was visible of it is committed, and nothing more can be (I2).
+        let (fence, mut stale) = (running.pipeline.fence, Vec::new());
+        for (other, task) in &state.tasks {
+            if other.0 == key.0 && *other != key && task.pipeline.fence < fence {
+                task.abandon.cancel();
+                stale.push(*other);
+            }
+        }
+        stale.iter().for_each(|other| drop(state.tasks.remove(other)));
         if let Some(before) = state.tasks.insert(key, running) {
             before.abandon.cancel();
         }
@@ -146,6 +156,7 @@ impl Worker {
             state: TaskState::Running,
             streams: Vec::new(),
             trouble,
+            stall: None,
             records: 0,
             payload_bytes: 0,
             memtable_bytes: 0,
@@ -162,7 +173,7 @@ impl Worker {
         table: &Arc<Table>,
         memtable: &Arc<Memtable>,
         wal: &Wal,
-        trouble: watch::Sender<Option<String>>,
+        trouble: watch::Sender<Option<Told>>,
     ) -> Committer {
         let writer = WriterId::Task(key.0, key.1);
         let flusher = Flusher {

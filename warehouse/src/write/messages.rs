@@ -150,6 +150,30 @@ impl fmt::Display for TaskState {
     }
 }
 
+/// Where trouble is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The source, or the way to it.
+    Source,
+    /// The disk of the write-ahead log.
+    Disk,
+    /// The object store.
+    Store,
+    /// The catalog.
+    Catalog,
+    /// The task itself: it ended, and began anew.
+    Restart,
+}
+
+/// When it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Then, in microseconds since 1970.
+    At(i64),
+    /// Within so many milliseconds, over and over.
+    Within(u64),
+}
+
 /// Trouble that a task works through by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -159,6 +183,19 @@ pub struct Trouble {
     pub since: i64,
     /// Whether it will not pass without a person.
     pub lasting: bool,
+    /// Where it is.
+    pub kind: TroubleKind,
+    /// When it is tried again, where that is known.
+    pub retry: Option<Retry>,
+}
+
+/// Why a task takes nothing in though nothing is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// The process's memory limit is reached (I8).
+    Memory,
+    /// The write-ahead log is at its limit (I8).
+    Log,
 }
 
 /// One task, as its worker sees it.
@@ -174,6 +211,8 @@ pub struct TaskReport {
     pub streams: Vec<StreamReport>,
     /// What troubles it.
     pub trouble: Option<Trouble>,
+    /// Which limit it waits at.
+    pub stall: Option<Stall>,
     /// Records decoded since it started.
     pub records: u64,
     /// Payload bytes decoded since it started.

@@ -26,4 +26,5 @@ mod takeover;
 mod task;
 #[cfg(test)]
 mod testing;
+pub mod trouble;
 pub mod worker;

@@ -28,10 +28,13 @@ use wal::{Replay, Wal, WalError, WalPosition};
 
 use super::commit::{Committed, Committer};
 use super::flush_policy::{FlushView, flush_due};
-use super::intake::{IN_FLIGHT_MAX, IntakeCommand, IntakeEvent, Logging};
+use super::intake::{DISK_FULL_RETRY, IN_FLIGHT_MAX, IntakeCommand, IntakeEvent, Logging};
 use super::memory::MemoryBudget;
 use super::memtable::Memtable;
-use super::messages::{OwnedStream, StreamCondition, StreamReport, TaskReport, TaskState, Trouble};
+use super::messages::{
+    OwnedStream, Retry, Stall, StreamCondition, StreamReport, TaskReport, TaskState, Trouble, TroubleKind,
+};
+use super::trouble::Told;
 
 /// How often timers are looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(50);
@@ -96,7 +99,7 @@ pub(super) struct Task {
     pub wal_full: Arc<AtomicBool>,
     pub memtable: Arc<Memtable>,
     pub committer: Arc<Committer>,
-    pub commit_trouble: watch::Receiver<Option<String>>,
+    pub commit_trouble: watch::Receiver<Option<Told>>,
     pub inbox: mpsc::Receiver<TaskCommand>,
     pub intake: mpsc::Sender<IntakeCommand>,
     pub events: mpsc::Receiver<IntakeEvent>,
@@ -277,19 +280,19 @@ impl Task {
 
     /// What is logged is committed, so that its place on the disk becomes free.
     pub(super) fn disk_is_full(&self, message: String, running: &mut Running) {
-        running.log_trouble = self.trouble(Some((message, false)), running.log_trouble.take());
+        let retry = self.world.clock.wall().0 + DISK_FULL_RETRY.as_micros() as i64;
+        let told = Told::passing(TroubleKind::Disk, message, Some(Retry::At(retry)));
+        running.log_trouble = self.trouble(Some(told), running.log_trouble.take());
         running.flush_wanted = true;
     }
 
-    fn trouble(&self, now: Option<(String, bool)>, before: Option<Trouble>) -> Option<Trouble> {
-        let (message, lasting) = now?;
-        match before {
-            Some(before) if before.message == message => Some(before),
-            _ => {
-                tracing::warn!(pipeline = self.pipeline.name, task = self.index.0, message, "a task has trouble");
-                Some(Trouble { message, since: self.world.clock.wall().0, lasting })
-            }
+    fn trouble(&self, now: Option<Told>, before: Option<Trouble>) -> Option<Trouble> {
+        let now = now?;
+        if before.as_ref().is_none_or(|before| before.message != now.message) {
+            let message = &now.message;
+            tracing::warn!(pipeline = self.pipeline.name, task = self.index.0, message, "a task has trouble");
         }
+        Some(now.since(before, self.world.clock.wall().0))
     }
 
     pub(super) fn lose(&self, id: StreamId, epoch: Epoch, cause: String, running: &mut Running) {
@@ -387,18 +390,23 @@ impl Task {
             }
         }
         let waiting = self.commit_trouble.borrow().clone();
-        running.commit_trouble = self.trouble(waiting.map(|message| (message, false)), running.commit_trouble.take());
+        running.commit_trouble = self.trouble(waiting, running.commit_trouble.take());
         let of_its_parts = [&running.trouble, &running.log_trouble, &running.commit_trouble];
         let trouble = of_its_parts.into_iter().find_map(Option::as_ref);
-        let has_room = self.budget.has_room() && !self.wal_full.load(Ordering::Relaxed);
+        let stall = if self.wal_full.load(Ordering::Relaxed) {
+            Some(Stall::Log)
+        } else {
+            (!self.budget.has_room()).then_some(Stall::Memory)
+        };
         running.report.state = if running.draining {
             TaskState::Draining
-        } else if trouble.is_some() || !has_room {
+        } else if trouble.is_some() || stall.is_some() {
             TaskState::Stalled
         } else {
             TaskState::Running
         };
         running.report.trouble = trouble.or(running.ended_before.as_ref()).cloned();
+        running.report.stall = stall;
         running.report.memtable_bytes = self.memtable.mutable().0;
         running.report.streams = running.streams.values().map(|stream| stream.report.clone()).collect();
         self.status.set(running.report.clone());

@@ -20,7 +20,7 @@ use wal::{WalError, WalSettings};
 use super::log_keeper::Log;
 use super::memory::{Charge, MemoryBudget};
 use super::memtable::{Held, Memtable, Pinned};
-use super::messages::{Heartbeat, OwnedStream, Trouble, WorkerCommand};
+use super::messages::{Heartbeat, OwnedStream, Trouble, TroubleKind, WorkerCommand};
 use super::pins::Pins;
 use super::source::SourceConnector;
 use super::task::{TaskCommand, TaskEnd, TaskStatus};
@@ -196,7 +196,10 @@ impl Worker {
                 TaskEnd::Ended(cause) | TaskEnd::WalLost(cause) => {
                     let (message, since) =
                         (format!("the task ended, and began anew: {cause}"), self.parts.world.clock.wall().0);
-                    state.ended.insert(key, Trouble { message, since, lasting: false });
+                    state.ended.insert(
+                        key,
+                        Trouble { message, since, lasting: false, kind: TroubleKind::Restart, retry: None },
+                    );
                 }
             }
             log

@@ -1,6 +1,7 @@
 //! Statements that change the catalog: databases, tables, pipelines. Owns their meaning and their messages; the records are
 //! the catalog's, and running pipelines the manager's.
 
+pub(crate) mod alter;
 mod database;
 pub(crate) mod pipeline;
 mod pipeline_settings;
@@ -27,6 +28,8 @@ pub(crate) struct Ddl<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) control: &'a Arc<dyn PipelineControl>,
     pub(crate) probe: &'a Arc<dyn PipelineProbe>,
+    /// Who asks: `root@host`.
+    pub(crate) account: &'a str,
     /// The session's database.
     pub(crate) database: Option<&'a str>,
     pub(crate) diagnostics: &'a mut Diagnostics,

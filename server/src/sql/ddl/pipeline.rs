@@ -10,6 +10,7 @@ use warehouse::write::decode::PipelineDecoder;
 
 use super::super::errors::of_catalog;
 use super::super::resolve::no_such_table;
+use super::super::seams::Resume;
 use super::super::statement::{CreatePipeline, Name};
 use super::{Ddl, NOTE_UNKNOWN_TABLE, pipeline_settings};
 use crate::mysql::SqlError;
@@ -90,20 +91,26 @@ impl Ddl<'_> {
         name: &Name,
         how: &BTreeMap<String, String>,
     ) -> Result<(), SqlError> {
-        let how = pipeline_settings::resume(how)?;
+        let mut statement = format!("RESUME PIPELINE {}", name.name);
+        for (key, clause) in [("on_gap", "ON GAP"), ("errors", "ON ERROR")] {
+            if let Some(value) = how.get(key) {
+                statement.push_str(&format!(" {clause} {}", value.to_ascii_uppercase()));
+            }
+        }
+        let how = Resume { by: Some(format!("{}: {statement}", self.account)), ..pipeline_settings::resume(how)? };
         let pipeline = self.pipeline(name).await?;
         match pipeline.state {
-            PipelineState::Running => {
+            PipelineState::Running if !self.control.is_changing(pipeline.id).await.map_err(SqlError::other)? => {
                 self.diagnostics.note(NOTE, format!("pipeline '{}' is running already", pipeline.name));
                 Ok(())
             }
-            PipelineState::Paused | PipelineState::PausedByIncident => {
+            PipelineState::Running | PipelineState::Paused | PipelineState::PausedByIncident => {
                 self.control.resume(pipeline.id, how).await.map_err(SqlError::other)
             }
         }
     }
 
-    async fn pipeline(&self, name: &Name) -> Result<Arc<Pipeline>, SqlError> {
+    pub(super) async fn pipeline(&self, name: &Name) -> Result<Arc<Pipeline>, SqlError> {
         let database = self.database_of(name)?;
         match self.catalog.pipeline(database, &name.name).await {
             Ok(pipeline) => Ok(pipeline),
@@ -138,19 +145,26 @@ fn check_select(
     source: &KafkaSource,
     settings: &PipelineSettings,
 ) -> Result<(), SqlError> {
-    let candidate = Pipeline {
-        id: PipelineId(0),
-        database: database.to_owned(),
-        name: create.pipeline.name.clone(),
-        table: table.id,
-        source: source.clone(),
-        projection: create.projection.clone(),
-        filter: create.filter.clone(),
-        settings: settings.clone(),
-        state: PipelineState::Running,
-        fence: Fence(0),
-        created: 0,
-    };
+    check_pipeline(
+        table,
+        Pipeline {
+            id: PipelineId(0),
+            database: database.to_owned(),
+            name: create.pipeline.name.clone(),
+            table: table.id,
+            source: source.clone(),
+            projection: create.projection.clone(),
+            filter: create.filter.clone(),
+            settings: settings.clone(),
+            state: PipelineState::Running,
+            fence: Fence(0),
+            created: 0,
+        },
+    )
+}
+
+/// The same, of a pipeline as it would be.
+pub(super) fn check_pipeline(table: &Arc<Table>, candidate: Pipeline) -> Result<(), SqlError> {
     match PipelineDecoder::new(Arc::clone(table), Arc::new(candidate)) {
         Ok(_) => Ok(()),
         Err(invalid) => Err(SqlError::other(invalid.message)),

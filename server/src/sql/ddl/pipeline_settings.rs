@@ -86,12 +86,60 @@ fn millis(text: &str) -> Option<i64> {
         .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0).map(of))
 }
 
+/// `before` with what SOURCE (…) names: brokers, and properties such as a password.
+///
+/// # Errors
+/// A sentence with the place, the cause and the next step.
+pub(super) fn changed_source(before: &KafkaSource, pairs: &BTreeMap<String, String>) -> Result<KafkaSource, String> {
+    let mut source = before.clone();
+    for (key, value) in pairs {
+        match key.as_str() {
+            "brokers" => source.brokers = required(pairs, "brokers", "'host:9092'")?,
+            "topic" if *value == before.topic => {}
+            "topic" => {
+                return Err(format!(
+                    "SOURCE: the topic of a pipeline stays: its offsets are of {}; make another pipeline for {value}",
+                    before.topic
+                ));
+            }
+            "format" if format(value)? == before.format => {}
+            "start" => return Err("SOURCE: where streams began stays: use ALTER PIPELINE … SEEK TO".to_owned()),
+            _ if ALLOWED_PROPERTIES.contains(&key.as_str()) => {
+                source.properties.insert(key.clone(), value.clone());
+            }
+            _ => return Err(unknown("SOURCE", key, SOURCE_KEYS.into_iter().chain(ALLOWED_PROPERTIES))),
+        }
+    }
+    check_properties(&source.properties).map_err(|error| format!("SOURCE: {error}"))?;
+    Ok(source)
+}
+
+/// The moment of SEEK TO TIMESTAMP, in milliseconds since 1970.
+///
+/// # Errors
+/// A sentence with the place, the cause and the next step.
+pub(super) fn seek_moment(text: &str) -> Result<i64, String> {
+    millis(text.trim()).ok_or_else(|| {
+        format!("SEEK: '{text}' is no moment; write '2013-01-31 12:00:00' (UTC), or milliseconds since 1970")
+    })
+}
+
 /// The settings that WITH (…) names.
 ///
 /// # Errors
 /// A sentence with the place, the cause and the next step.
 pub(super) fn settings(pairs: &BTreeMap<String, String>) -> Result<PipelineSettings, String> {
-    let mut settings = PipelineSettings::default();
+    changed_settings(PipelineSettings::default(), pairs)
+}
+
+/// `settings` with what SET (…) names.
+///
+/// # Errors
+/// A sentence with the place, the cause and the next step.
+pub(super) fn changed_settings(
+    mut settings: PipelineSettings,
+    pairs: &BTreeMap<String, String>,
+) -> Result<PipelineSettings, String> {
     for (key, value) in pairs {
         let placed = |cause: String| format!("WITH: {key}: {cause}");
         match key.as_str() {
@@ -162,7 +210,7 @@ pub(super) fn resume(how: &BTreeMap<String, String>) -> Result<Resume, SqlError>
     let gaps = how.get("on_gap").map(|value| one_of(value, &GAP_POLICIES).map_err(placed("ON GAP"))).transpose()?;
     let errors =
         how.get("errors").map(|value| one_of(value, &ERROR_POLICIES).map_err(placed("ON ERROR"))).transpose()?;
-    Ok(Resume { gaps, errors })
+    Ok(Resume { gaps, errors, by: None })
 }
 
 #[cfg(test)]

@@ -65,6 +65,10 @@ impl<'a> Cursor<'a> {
         self.parser.consume_token(token)
     }
 
+    pub(crate) fn peek_token_is(&self, token: &Token) -> bool {
+        self.parser.peek_token_ref().token == *token
+    }
+
     pub(crate) fn expect(&mut self, token: &Token) -> Parsed<()> {
         self.parser.expect_token(token).map(|_| ())
     }

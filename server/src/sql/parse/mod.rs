@@ -3,6 +3,8 @@
 //!
 //! Comments are passed over, `/*!40101 … */` is opened, by the tokenizer.
 
+mod alter;
+mod care;
 mod create;
 mod cursor;
 mod pipeline;
@@ -109,8 +111,11 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
         "EXPLAIN" | "DESCRIBE" | "DESC" => Ok(explain(cursor)?),
         "CREATE" => create::create(cursor),
         "DROP" => Ok(create::drop(cursor)?),
+        "ALTER" if cursor.peek_nth_word(1).as_deref() == Some("PIPELINE") => Ok(alter::alter_pipeline(cursor, false)?),
         "PAUSE" => Ok(pipeline::pause(cursor)?),
         "RESUME" => Ok(pipeline::resume(cursor)?),
+        "SYSTEM" => Ok(care::system(cursor)?),
+        "RETRY" => Ok(care::retry(cursor)?),
         "SHOW" => Ok(show::show(cursor)?),
         "SET" => Ok(set::set(cursor)?),
         "USE" => Ok(use_database(cursor)?),
@@ -130,6 +135,10 @@ fn query(query: ast::Query) -> Statement {
 /// EXPLAIN of a query, or DESCRIBE of a table, whichever of the three words was typed.
 fn explain(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let second = cursor.peek_nth_word(1);
+    if second.as_deref() == Some("ALTER") && cursor.peek_nth_word(2).as_deref() == Some("PIPELINE") {
+        cursor.parser.advance_token();
+        return alter::alter_pipeline(cursor, true);
+    }
     let is_plan = begins_query(second.as_deref(), &cursor.parser.peek_nth_token_ref(1).token)
         || matches!(
             second.as_deref(),
@@ -180,14 +189,7 @@ fn unsupported(word: &str, cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let instead = match word {
         "INSERT" | "REPLACE" | "LOAD" => "write the rows to a Kafka topic that a pipeline reads (CREATE PIPELINE)",
         "UPDATE" | "DELETE" | "TRUNCATE" => "rows stay as they came; DROP TABLE removes them all",
-        "ALTER" | "RENAME" => {
-            let of_pipeline = cursor.peek_nth_word(1).as_deref() == Some("PIPELINE");
-            if of_pipeline {
-                "DROP PIPELINE and CREATE PIPELINE with start = …"
-            } else {
-                "create a new table with the columns wanted"
-            }
-        }
+        "ALTER" | "RENAME" => "create a new table with the columns wanted",
         "PREPARE" | "EXECUTE" | "DEALLOCATE" => "send the statement with its values in it",
         "GRANT" | "REVOKE" => "there is one user, root, whose password is set at the server's start",
         "CALL" | "DO" | "HANDLER" | "MERGE" | "TABLE" => "use SELECT",

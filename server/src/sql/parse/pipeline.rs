@@ -30,7 +30,7 @@ pub(super) fn resume(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
 }
 
 /// ON GAP … and ON ERROR …, as the settings that they stand for.
-fn policies(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
+pub(super) fn policies(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
     loop {
         let key = if cursor.take_words(&["ON", "GAP"]) {
@@ -74,7 +74,7 @@ pub(super) fn create_pipeline(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
 }
 
 /// `(key = value, …)`: a key is a word, words joined by dots, or a string; a value is a string, a number or a word.
-fn pairs(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
+pub(super) fn pairs(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
     let mut pairs = BTreeMap::new();
     cursor.expect(&Token::LParen)?;
     while !cursor.take(&Token::RParen) {

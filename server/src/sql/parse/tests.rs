@@ -3,7 +3,7 @@
 use catalog::{ColumnType, IntegerWidth, PartitionTransform, Scalar};
 
 use super::*;
-use crate::sql::statement::{Name, Setting};
+use crate::sql::statement::{AlterClauses, AlterPipeline, Name, SeekClause, Setting};
 
 fn read(text: &str) -> Statement {
     parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {}", error.message))
@@ -301,7 +301,6 @@ fn what_is_not_built_names_the_alternative() {
         ("INSERT INTO t VALUES (1)", "Kafka topic"),
         ("UPDATE t SET a = 1", "rows stay as they came"),
         ("ALTER TABLE t ADD COLUMN b INT", "create a new table"),
-        ("ALTER PIPELINE p SEEK 5", "with start = …"),
         ("TRUNCATE TABLE t", "DROP TABLE"),
         ("GRANT ALL ON *.* TO x", "one user"),
     ] {
@@ -311,4 +310,66 @@ fn what_is_not_built_names_the_alternative() {
             "{text}: {what}; {instead}"
         );
     }
+}
+
+fn alter(text: &str) -> AlterPipeline {
+    match read(text) {
+        Statement::AlterPipeline(alter) => *alter,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_seek_goes_to_a_word_a_moment_or_offsets_of_partitions() {
+    let seek = |text: &str| match alter(text).what {
+        AlterClauses::Seek(seek) => seek,
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(seek("ALTER PIPELINE p SEEK TO EARLIEST"), SeekClause::Earliest);
+    assert_eq!(seek("alter pipeline d.p seek to latest;"), SeekClause::Latest);
+    let moment = SeekClause::Timestamp("2026-01-31 12:00:00".into());
+    assert_eq!(seek("ALTER PIPELINE p SEEK TO TIMESTAMP '2026-01-31 12:00:00'"), moment);
+    assert_eq!(seek("ALTER PIPELINE p SEEK TO OFFSETS (0: 100, 3: 7)"), SeekClause::Offsets([(0, 100), (3, 7)].into()));
+    assert!(alter("EXPLAIN ALTER PIPELINE p SEEK TO LATEST").explain);
+    for (text, words) in [
+        ("ALTER PIPELINE p SEEK TO 5", "EARLIEST, LATEST, TIMESTAMP"),
+        ("ALTER PIPELINE p SEEK TO OFFSETS (0: 1, 0: 2)", "partition 0 only once"),
+        ("ALTER PIPELINE p SEEK TO OFFSETS 5", "("),
+        ("ALTER PIPELINE p", "SEEK TO, AS SELECT, SET"),
+    ] {
+        let error = refused(text);
+        assert!(error.code == 1064 && error.message.contains(words), "{text}: {}", error.message);
+    }
+}
+
+#[test]
+fn an_alter_takes_its_clauses_as_they_were_typed() {
+    let clauses = |text: &str| match alter(text).what {
+        AlterClauses::Definition(clauses) => *clauses,
+        other => panic!("{text}: {other:?}"),
+    };
+    let all = clauses(
+        "ALTER PIPELINE p AS SELECT a, lower(b) AS b FROM KAFKA WHERE a > 1 SET (tasks = 4) ON ERROR PAUSE \
+         SOURCE ('sasl.password' = 'x')",
+    );
+    assert_eq!(all.select, Some(("a, lower(b) AS b".into(), Some("a > 1".into()))));
+    assert_eq!(all.settings, [("errors".into(), "pause".into()), ("tasks".into(), "4".into())].into());
+    assert_eq!(all.source, [("sasl.password".into(), "x".into())].into());
+    assert_eq!(clauses("ALTER PIPELINE p AS SELECT *").select, Some(("*".into(), None)));
+    let twice = refused("ALTER PIPELINE p SET (on_gap = skip) ON GAP PAUSE");
+    assert!(twice.message.contains("on_gap only once"), "{}", twice.message);
+    let source = refused("ALTER PIPELINE p AS SELECT * FROM KAFKA (topic = 'x')");
+    assert!(source.message.contains("SOURCE (…) changes it"), "{}", source.message);
+}
+
+#[test]
+fn tables_are_verified_and_error_rows_retried() {
+    let name = |name: &str| Name { database: None, name: name.into() };
+    assert_eq!(read("SYSTEM VERIFY TABLE t"), Statement::VerifyTable { table: name("t"), full: false });
+    assert_eq!(read("system verify table t full"), Statement::VerifyTable { table: name("t"), full: true });
+    assert_eq!(read("RETRY ERRORS FOR p"), Statement::RetryErrors { pipeline: name("p"), condition: None });
+    let Statement::RetryErrors { condition: Some(_), .. } = read("RETRY ERRORS FOR p WHERE reason = 'x'") else {
+        panic!("it has a condition")
+    };
+    assert!(refused("SYSTEM FLUSH LOGS").message.contains("VERIFY"));
 }

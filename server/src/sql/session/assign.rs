@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// The database that was named, else the session's.
-    async fn database_for(&self, named: Option<&str>) -> Result<String, SqlError> {
+    pub(super) async fn database_for(&self, named: Option<&str>) -> Result<String, SqlError> {
         match named.or(self.database.as_deref()) {
             Some(name) => self.database_named(name).await,
             None => Err(SqlError::no_database_selected()),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use futures::{StreamExt, stream};
+
 use super::ColumnDef;
+use crate::mysql::Answer;
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,11 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 /// A moment, where there is one.
 pub(super) fn time(micros: Option<i64>) -> Cell {
     micros.map_or(Cell::Null, Cell::Time)
+}
+
+/// Rows as a statement answers them.
+pub(crate) fn answer(columns: &[ColumnDef], rows: &[Vec<Cell>]) -> Answer {
+    Answer::Rows { schema: schema(columns), stream: stream::iter([Ok(batch(columns, rows))]).boxed() }
 }
 
 /// The columns as the engine knows them.

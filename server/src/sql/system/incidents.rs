@@ -18,6 +18,7 @@ pub(super) const COLUMNS: &[ColumnDef] = &[
     ("settle", Kind::Text),
     ("opened", Kind::Time),
     ("settled", Kind::Time),
+    ("settled_by", Kind::Text),
 ];
 
 pub(super) async fn rows(reader: &Reader) -> Rows {
@@ -51,5 +52,6 @@ fn row(pipeline: Option<String>, incident: Incident) -> Vec<Cell> {
         incident.settle.into(),
         Cell::Time(incident.opened),
         time(incident.settled),
+        incident.settled_by.into(),
     ]
 }

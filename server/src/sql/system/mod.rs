@@ -4,12 +4,13 @@
 //! clients read it. A table is read when it is scanned: from the catalog, from [`Runtime`](super::seams::Runtime), or from
 //! the session that asks.
 
-mod cells;
+pub(crate) mod cells;
 mod commits;
 mod empty;
 mod errors;
 mod incidents;
 mod parts;
+mod pipeline_versions;
 mod pipelines;
 mod provider;
 mod reader;
@@ -47,6 +48,7 @@ const INFORMATION_SCHEMA: &str = "information_schema";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SystemTable {
     Pipelines,
+    PipelineVersions,
     Tasks,
     Workers,
     Streams,
@@ -72,8 +74,9 @@ pub(crate) enum SystemTable {
     Empty(usize),
 }
 
-const NAMED: [SystemTable; 22] = [
+const NAMED: [SystemTable; 23] = [
     SystemTable::Pipelines,
+    SystemTable::PipelineVersions,
     SystemTable::Tasks,
     SystemTable::Workers,
     SystemTable::Streams,
@@ -122,6 +125,7 @@ impl SystemTable {
     pub(crate) fn schema(self) -> &'static str {
         match self {
             Self::Pipelines
+            | Self::PipelineVersions
             | Self::Tasks
             | Self::Workers
             | Self::Streams
@@ -138,6 +142,7 @@ impl SystemTable {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pipelines => "pipelines",
+            Self::PipelineVersions => "pipeline_versions",
             Self::Tasks => "tasks",
             Self::Workers => "workers",
             Self::Streams => "streams",
@@ -167,6 +172,7 @@ impl SystemTable {
     pub(crate) fn columns(self) -> &'static [ColumnDef] {
         match self {
             Self::Pipelines => pipelines::COLUMNS,
+            Self::PipelineVersions => pipeline_versions::COLUMNS,
             Self::Tasks => tasks::COLUMNS,
             Self::Workers => workers::COLUMNS,
             Self::Streams => streams::COLUMNS,
@@ -195,6 +201,7 @@ impl SystemTable {
     async fn rows(self, reader: &Reader, wanted: &[&str]) -> Rows {
         match self {
             Self::Pipelines => pipelines::rows(reader).await,
+            Self::PipelineVersions => pipeline_versions::rows(reader).await,
             Self::Tasks => tasks::rows(reader).await,
             Self::Workers => workers::rows(reader).await,
             Self::Streams => streams::rows(reader).await,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::{PipelineId, PipelineState};
+use catalog::{ChangeKind, Incident, PipelineChange, PipelineId, PipelineState};
 
 use super::super::seams::StreamPosition;
 use super::cells::{Cell, Kind, time};
@@ -26,9 +26,11 @@ pub(super) const COLUMNS: &[ColumnDef] = &[
     ("lag_records", Kind::Int),
     ("lag_seconds", Kind::Float),
     ("rows_per_second", Kind::Float),
+    ("bytes_per_second", Kind::Float),
     ("last_error", Kind::Text),
     ("next_retry", Kind::Time),
     ("incident", Kind::Text),
+    ("hint", Kind::Text),
     ("created", Kind::Time),
 ];
 
@@ -73,11 +75,23 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
             }
         }
         let health = health.get(&pipeline.id).cloned().unwrap_or_default();
+        let change = reader.catalog.change(pipeline.id).await?.filter(PipelineChange::is_under_way);
         let state = match (&pipeline.state, health.state) {
+            (PipelineState::Running, _) if change.is_some() => match change.map(|change| change.kind) {
+                Some(ChangeKind::Seek(_)) => "seeking".to_owned(),
+                Some(ChangeKind::Alter(_)) => "altering".to_owned(),
+                Some(ChangeKind::Pause) | None => "pausing".to_owned(),
+            },
             (PipelineState::Running, Some(state)) => state,
             (PipelineState::Running, None) => "running".to_owned(),
             (PipelineState::Paused, _) => "paused".to_owned(),
             (PipelineState::PausedByIncident, _) => "paused by incident".to_owned(),
+        };
+        let incident = incidents.get(&pipeline.id);
+        let hint = match &pipeline.state {
+            PipelineState::Running => health.hint,
+            PipelineState::Paused => Some(format!("RESUME PIPELINE {}.{}", pipeline.database, pipeline.name)),
+            PipelineState::PausedByIncident => incident.map(|incident| incident.settle.clone()),
         };
         rows.push(vec![
             Cell::from(pipeline.id.0),
@@ -96,20 +110,20 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
             sums.lag_records.into(),
             sums.lag_seconds.into(),
             sums.rows_per_second.into(),
+            health.bytes_per_second.into(),
             health.last_error.into(),
             time(health.next_retry),
-            incidents.get(&pipeline.id).cloned().into(),
+            incident.as_ref().map(|incident| format!("{}; to settle it: {}", incident.cause, incident.settle)).into(),
+            hint.into(),
             Cell::Time(pipeline.created),
         ]);
     }
     Ok(rows)
 }
 
-/// The newest open incident of each pipeline, as a sentence.
-async fn open_incidents(reader: &Reader) -> Result<BTreeMap<PipelineId, String>, catalog::CatalogError> {
+/// The newest open incident of each pipeline.
+async fn open_incidents(reader: &Reader) -> Result<BTreeMap<PipelineId, Incident>, catalog::CatalogError> {
     let incidents = reader.catalog.incidents().await?;
     let open = incidents.into_iter().filter(|incident| incident.settled.is_none());
-    Ok(open
-        .map(|incident| (incident.pipeline, format!("{}; to settle it: {}", incident.cause, incident.settle)))
-        .collect())
+    Ok(open.map(|incident| (incident.pipeline, incident)).collect())
 }

@@ -118,7 +118,12 @@ pub(super) fn processlist(reader: &Reader) -> Rows {
             session.database.into(),
             if session.statement.is_some() { "Query" } else { "Sleep" }.into(),
             session.seconds.into(),
-            if session.statement.is_some() { "executing" } else { "" }.into(),
+            if session.statement.is_some() {
+                session.state.unwrap_or_else(|| "executing".to_owned())
+            } else {
+                String::new()
+            }
+            .into(),
             session.statement.into(),
         ]
     };

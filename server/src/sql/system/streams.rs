@@ -30,6 +30,7 @@ pub(super) const COLUMNS: &[ColumnDef] = &[
     ("skipped", Kind::Int),
     ("expired", Kind::Int),
     ("truncated", Kind::Int),
+    ("hint", Kind::Text),
 ];
 
 /// A pipeline's streams; none where it was dropped meanwhile.
@@ -85,5 +86,6 @@ fn row(pipeline: &Pipeline, view: &StreamView, position: &StreamPosition) -> Vec
         view.ledger.skipped.into(),
         view.ledger.expired.into(),
         view.ledger.truncated.into(),
+        position.hint.clone().into(),
     ]
 }

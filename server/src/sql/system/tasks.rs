@@ -14,9 +14,13 @@ pub(super) const COLUMNS: &[ColumnDef] = &[
     ("streams", Kind::Int),
     ("memtable_bytes", Kind::Int),
     ("uncommitted_offsets", Kind::Int),
+    ("lag_records", Kind::Int),
+    ("lag_seconds", Kind::Float),
     ("rows_per_second", Kind::Float),
+    ("bytes_per_second", Kind::Float),
     ("last_error", Kind::Text),
     ("next_retry", Kind::Time),
+    ("hint", Kind::Text),
 ];
 
 pub(super) async fn rows(reader: &Reader) -> Rows {
@@ -38,9 +42,13 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
             task.streams.into(),
             task.memtable_bytes.into(),
             task.uncommitted_offsets.into(),
+            task.lag_records.into(),
+            task.lag_seconds.into(),
             task.rows_per_second.into(),
+            task.bytes_per_second.into(),
             task.last_error.into(),
             time(task.next_retry),
+            task.hint.into(),
         ]
     };
     Ok(tasks.into_iter().map(row).collect())

@@ -26,6 +26,7 @@ use vfs::{World, compute, planted};
 
 use super::failpoint::crash_point;
 use super::memtable::{Frozen, FrozenStream};
+use super::messages::TroubleKind;
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema, storage_schema};
 
 pub use partition::partition_value;
@@ -70,6 +71,14 @@ pub enum FlushError {
 }
 
 impl FlushError {
+    /// Where the trouble is, for reports.
+    pub(super) fn trouble(&self) -> TroubleKind {
+        match self {
+            Self::Catalog(_) => TroubleKind::Catalog,
+            Self::Upload { .. } | Self::TooManyParts { .. } | Self::Encode { .. } => TroubleKind::Store,
+        }
+    }
+
     /// Whether it passes by itself: a store is away.
     pub fn passes(&self) -> bool {
         match self {
@@ -126,7 +135,10 @@ impl Flusher {
     /// # Errors
     /// See [`FlushError`]; none of them made anything visible, and the flush may be tried again from the start.
     pub async fn flush(&self, frozen: &Frozen) -> Result<Vec<Part>, FlushError> {
-        let mut plans = self.plan(frozen).await?;
+        self.carry_out(self.plan(frozen).await?).await
+    }
+
+    async fn carry_out(&self, mut plans: Vec<PartPlan>) -> Result<Vec<Part>, FlushError> {
         self.stage(&mut plans).await?;
         let mut parts = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -140,8 +152,32 @@ impl Flusher {
     /// The first step: which rows go into which part, and in which order.
     pub(super) async fn plan(&self, frozen: &Frozen) -> Result<Vec<PartPlan>, FlushError> {
         let (rows, errors) = (collect(frozen, PartKind::Rows), collect(frozen, PartKind::Errors));
-        let (table, random, streams) = (Arc::clone(&self.table), Arc::clone(&self.world.random), frozen.streams.len());
         let first = frozen.streams.iter().next().map_or(0, |(stream, of)| stream.0 << 32 | of.range.start.0);
+        self.plan_rows(rows, errors, frozen.streams.len(), first).await
+    }
+
+    /// Makes rows and error rows durable that are in no memtable, as [`Flusher::flush`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_rows(
+        &self,
+        rows: Vec<RecordBatch>,
+        errors: Vec<RecordBatch>,
+        streams: usize,
+    ) -> Result<Vec<Part>, FlushError> {
+        let plans = self.plan_rows(Arc::new(rows), Arc::new(errors), streams, 0).await?;
+        self.carry_out(plans).await
+    }
+
+    async fn plan_rows(
+        &self,
+        rows: Arc<Vec<RecordBatch>>,
+        errors: Arc<Vec<RecordBatch>>,
+        streams: usize,
+        first: u64,
+    ) -> Result<Vec<PartPlan>, FlushError> {
+        let (table, random) = (Arc::clone(&self.table), Arc::clone(&self.world.random));
         let part_id = move |number: usize| match planted::is("part-named-by-its-offsets") {
             true => PartId(u128::from(first) << 32 | number as u128),
             false => PartId(random.next_u128()),

@@ -25,4 +25,4 @@ mod source;
 mod stream;
 
 pub use connector::KafkaConnector;
-pub use properties::{ALLOWED_PROPERTIES, check_properties};
+pub use properties::{ALLOWED_PROPERTIES, RECONNECT_MAX_MS, check_properties};

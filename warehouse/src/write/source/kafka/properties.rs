@@ -12,6 +12,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::errors::{Place, refused_settings};
 use crate::write::source::{SourceError, SourceOptions};
 
+/// How long librdkafka waits at the most before it tries a broker again, unless the pipeline says otherwise.
+pub const RECONNECT_MAX_MS: u64 = 1_000;
+
 /// What a pipeline may set.
 pub const ALLOWED_PROPERTIES: [&str; 20] = [
     "broker.address.family",
@@ -131,7 +134,7 @@ fn shared_config(kafka: &KafkaSource) -> Result<ClientConfig, SourceError> {
     config
         .set("client.id", "millrace")
         .set("reconnect.backoff.ms", "100")
-        .set("reconnect.backoff.max.ms", "1000")
+        .set("reconnect.backoff.max.ms", RECONNECT_MAX_MS.to_string())
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("socket.keepalive.enable", "true")
         .set("topic.metadata.refresh.interval.ms", "30000")

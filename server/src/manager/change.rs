@@ -1,0 +1,362 @@
+//! What a PAUSE, SEEK or ALTER that is under way asks of the manager: that every stream is drained, and then the change itself. Pure,
+//! and level-triggered like `reconcile.rs`: what dies in the middle is seen half done at the next look, and taken up from there.
+//!
+//! ```text
+//!   a stream:  not held ──floor──> not held ──grant──> held ──release──> drained     all drained ──> finish
+//!                    (ALTER only)       (its log is adopted, or it is fetched again)
+//! ```
+//!
+//! A stream is drained only on its newest owner's own word. One without a living owner is granted again first, so that what it had
+//! logged is committed as it was decoded. Before an ALTER it is also read on to where its rows may have been shown: no further than
+//! the broker's end, asked after the old owner was missed. *(Else rows seen change on replay.)*
+
+use std::collections::BTreeMap;
+
+use catalog::{ChangeKind, DrainedStream, Epoch, Offset, PipelineChange, StreamId, StreamState, StreamView};
+use warehouse::write::messages::{StreamCondition, StreamReport};
+
+use super::reconcile::{Step, View, grant_missing, is_current, reports, stop_all};
+
+/// What the shell remembers of streams, to spare them a detour. Forgotten, it costs time only.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// How far each stream was ever reported as visible.
+    shown: BTreeMap<StreamId, Offset>,
+    /// Under which epoch each was let go, with nothing visible left.
+    clean: BTreeMap<StreamId, Epoch>,
+}
+
+impl Remembered {
+    /// Takes note of what a heartbeat says of a stream.
+    pub fn note(&mut self, report: &StreamReport) {
+        let shown = self.shown.entry(report.stream).or_insert(report.visible);
+        *shown = report.visible.max(*shown);
+        if report.condition == StreamCondition::Released {
+            self.clean.insert(report.stream, report.epoch);
+        }
+    }
+
+    /// Takes note of streams that were drained.
+    pub fn note_drained(&mut self, drained: &[DrainedStream]) {
+        self.clean.extend(drained.iter().filter_map(|of| of.epoch.map(|epoch| (of.stream, epoch))));
+    }
+}
+
+/// How a stream stands towards the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing of it is visible that is not committed.
+    Drained(DrainedStream),
+    /// Its owner is to let it go.
+    Held { address: String },
+    /// Its owner reads on: up to there another may have shown rows.
+    Behind { visible: Offset, to: Offset },
+    /// Its owner commits the last of it.
+    Committing { visible: Offset, committed: Offset },
+    /// Nobody knows how far an owner that is gone had shown it.
+    Unknown { address: String },
+    /// Nobody holds it.
+    Unheld { address: String },
+}
+
+/// The steps of a change that is under way.
+pub fn changing(view: &View<'_>, change: &PipelineChange) -> Vec<Step> {
+    if view.pipeline.state != catalog::PipelineState::Running {
+        return changing_paused(view);
+    }
+    let standings = standings(view, change);
+    let (mut releases, mut unheld, mut unknown) = (BTreeMap::<&str, Vec<StreamId>>::new(), Vec::new(), Vec::new());
+    let mut drained = Vec::new();
+    for (stream, standing) in &standings {
+        match standing {
+            Standing::Drained(of) => drained.push(*of),
+            Standing::Held { address } => releases.entry(address).or_default().push(stream.stream.id),
+            Standing::Unknown { .. } => unknown.push(stream.stream.id),
+            Standing::Unheld { .. } => unheld.push(*stream),
+            Standing::Behind { .. } | Standing::Committing { .. } => {}
+        }
+    }
+    if drained.len() == standings.len() {
+        return vec![Step::Finish { drained }];
+    }
+    let mut steps = grant_missing(view, &unheld, &reports(view));
+    if !unknown.is_empty() {
+        steps.push(Step::Floors { streams: unknown });
+    }
+    let release = |(address, streams): (&str, Vec<StreamId>)| Step::Release { address: address.to_owned(), streams };
+    steps.extend(releases.into_iter().map(release));
+    steps
+}
+
+/// A paused pipeline is drained once its tasks have ended. What an owner that is away had not committed is not waited for: no query
+/// sees it.
+fn changing_paused(view: &View<'_>) -> Vec<Step> {
+    let stops = stop_all(view);
+    if !stops.is_empty() || !away(view).is_empty() {
+        return stops;
+    }
+    let of = |stream: &StreamView| DrainedStream {
+        stream: stream.stream.id,
+        epoch: stream.owner.as_ref().map(|owner| owner.epoch),
+        committed: stream.committed,
+    };
+    vec![Step::Finish { drained: open(view).map(of).collect() }]
+}
+
+fn open<'a>(view: &View<'a>) -> impl Iterator<Item = &'a StreamView> {
+    view.streams.iter().filter(|stream| stream.stream.state == StreamState::Open)
+}
+
+/// Streams whose owner does not answer.
+fn away<'a>(view: &View<'a>) -> Vec<&'a StreamView> {
+    let answers = |address: &str| view.workers.iter().any(|worker| worker.address == address);
+    open(view).filter(|stream| stream.owner.as_ref().is_some_and(|owner| !answers(&owner.address))).collect()
+}
+
+fn standings<'a>(view: &View<'a>, change: &PipelineChange) -> Vec<(&'a StreamView, Standing)> {
+    let reports = reports(view);
+    open(view).map(|stream| (stream, standing(view, change, stream, reports.get(&stream.stream.id)))).collect()
+}
+
+fn standing(
+    view: &View<'_>,
+    change: &PipelineChange,
+    stream: &StreamView,
+    report: Option<&(&str, &StreamReport)>,
+) -> Standing {
+    let id = stream.stream.id;
+    let drained = |epoch, committed| Standing::Drained(DrainedStream { stream: id, epoch, committed });
+    let Some(owner) = &stream.owner else { return drained(None, stream.committed) };
+    // Of a version before: it was drained when that ended, and no task can have gone on with it.
+    if owner.pipeline_fence != view.pipeline.fence {
+        return drained(Some(owner.epoch), stream.committed);
+    }
+    let is_alter = matches!(change.kind, ChangeKind::Alter(_));
+    let floor = match is_alter {
+        true => change.floors.get(&id).max(view.remembered.shown.get(&id)).copied().unwrap_or(Offset(0)),
+        false => Offset(0),
+    };
+    let current = report.filter(|(_, report)| is_current(report, stream, view.pipeline));
+    match current.map(|(address, report)| (*address, *report, &report.condition)) {
+        None | Some((_, _, StreamCondition::Lost { .. })) => {
+            let address = owner.address.clone();
+            if view.remembered.clean.get(&id) == Some(&owner.epoch) {
+                drained(Some(owner.epoch), stream.committed)
+            } else if is_alter && !change.floors.contains_key(&id) {
+                Standing::Unknown { address }
+            } else {
+                Standing::Unheld { address }
+            }
+        }
+        Some((_, report, StreamCondition::Released)) => drained(Some(report.epoch), report.committed),
+        Some((address, report, StreamCondition::Owned)) => {
+            // What the broker has lost nobody can read again.
+            let to = report.high_watermark.map_or(floor, |high| floor.min(high));
+            match report.visible < to {
+                true => Standing::Behind { visible: report.visible, to },
+                false => Standing::Held { address: address.to_owned() },
+            }
+        }
+        // It is in trouble of its own, and is read no further.
+        Some((_, report, _)) if report.committed == report.visible => drained(Some(report.epoch), report.committed),
+        Some((_, report, _)) => Standing::Committing { visible: report.visible, committed: report.committed },
+    }
+}
+
+/// What a change waits for, in a sentence without its subject; `None` where it can be made.
+pub fn waits_for(view: &View<'_>, change: &PipelineChange) -> Option<String> {
+    let place = |stream: &StreamView| {
+        format!("partition {} of topic {:?}", stream.stream.identity.partition, stream.stream.identity.topic)
+    };
+    if view.pipeline.state != catalog::PipelineState::Running {
+        let away = away(view);
+        let stream = away.first()?;
+        let address = stream.owner.as_ref().map(|owner| owner.address.as_str()).unwrap_or_default();
+        return Some(format!("the worker at {address}, which held {}, does not answer", place(stream)));
+    }
+    let standings = standings(view, change);
+    let waiting = standings.iter().filter(|(_, standing)| !matches!(standing, Standing::Drained(_)));
+    let count = waiting.clone().count();
+    let (stream, standing) = waiting.clone().next()?;
+    let at = place(stream);
+    let first = match standing {
+        Standing::Drained(_) => return None,
+        Standing::Held { address } => format!("the worker at {address} commits what is visible of {at}"),
+        Standing::Behind { visible, to } => format!(
+            "{at} was shown up to offset {to} by a worker that is gone; it is read again as before, and stands at {visible}"
+        ),
+        Standing::Committing { visible, committed } => {
+            format!("what is visible of {at} is committed up to {committed} of {visible}")
+        }
+        Standing::Unknown { address } => {
+            format!(
+                "the worker at {address}, which held {at}, does not answer for it; the broker is asked how far it went"
+            )
+        }
+        Standing::Unheld { address } if view.workers.is_empty() => {
+            format!("the worker at {address}, which held {at}, does not answer, and there is no other")
+        }
+        Standing::Unheld { address } => {
+            format!("the worker at {address}, which held {at}, does not answer for it; it is granted again")
+        }
+    };
+    match count {
+        1 => Some(first),
+        _ => Some(format!("{first} ({} of {} streams are left)", count, standings.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{ChangeId, ChangeState, Fence, PipelineId, PipelineState};
+    use vfs::Moment;
+    use warehouse::write::messages::Heartbeat;
+
+    use super::super::reconcile::samples::{pipeline, report, stream, worker};
+    use super::*;
+
+    fn change(kind: ChangeKind, floors: &[(u64, u64)]) -> PipelineChange {
+        PipelineChange {
+            id: ChangeId(1),
+            pipeline: PipelineId(1),
+            kind,
+            floors: floors.iter().map(|(stream, offset)| (StreamId(*stream), Offset(*offset))).collect(),
+            begun: 0,
+            state: ChangeState::UnderWay,
+        }
+    }
+
+    fn alter(floors: &[(u64, u64)]) -> PipelineChange {
+        let definition = catalog::PipelineDefinition::of(&pipeline(PipelineState::Running, catalog::GapPolicy::Pause));
+        change(ChangeKind::Alter(Box::new(definition)), floors)
+    }
+
+    fn looked(
+        state: PipelineState,
+        change: &PipelineChange,
+        remembered: &Remembered,
+        streams: &[StreamView],
+        workers: &[Heartbeat],
+    ) -> (Vec<Step>, Option<String>) {
+        let (pipeline, granted) = (pipeline(state, catalog::GapPolicy::Pause), BTreeMap::new());
+        let view = View {
+            pipeline: &pipeline,
+            topic: None,
+            streams,
+            workers,
+            change: Some(change),
+            remembered,
+            granted: &granted,
+            now: Moment::default(),
+        };
+        (changing(&view, change), waits_for(&view, change))
+    }
+
+    fn steps(change: &PipelineChange, streams: &[StreamView], workers: &[Heartbeat]) -> Vec<Step> {
+        looked(PipelineState::Running, change, &Remembered::default(), streams, workers).0
+    }
+
+    fn drained(epoch: Option<u64>, committed: u64) -> Vec<Step> {
+        let epoch = epoch.map(Epoch);
+        vec![Step::Finish { drained: vec![DrainedStream { stream: StreamId(1), epoch, committed: Offset(committed) }] }]
+    }
+
+    fn one(epoch: Option<u64>) -> [StreamView; 1] {
+        [stream(1, 0, "a", epoch, StreamState::Open)]
+    }
+
+    #[test]
+    fn a_stream_is_let_go_by_its_owner_before_anything_changes() {
+        let pause = change(ChangeKind::Pause, &[]);
+        let owned = [worker(vec![report(1, 3, StreamCondition::Owned)])];
+        let release = Step::Release { address: "w".to_owned(), streams: vec![StreamId(1)] };
+        assert_eq!(steps(&pause, &one(Some(3)), &owned), [release]);
+        let released = [worker(vec![report(1, 3, StreamCondition::Released)])];
+        assert_eq!(steps(&pause, &one(Some(3)), &released), drained(Some(3), 5));
+        let stale = [worker(vec![report(1, 2, StreamCondition::Released)])];
+        assert!(
+            matches!(steps(&pause, &one(Some(3)), &stale)[..], [Step::Grant { .. }]),
+            "an older owner's word is none"
+        );
+        assert_eq!(steps(&pause, &one(None), &[]), drained(None, 0), "nobody ever held it");
+        assert_eq!(steps(&pause, &[], &[]), [Step::Finish { drained: Vec::new() }]);
+    }
+
+    #[test]
+    fn i5_before_an_alter_what_a_dead_owner_may_have_shown_is_read_as_before() {
+        let missing = [worker(Vec::new())];
+        let asked = steps(&alter(&[]), &one(Some(3)), &missing);
+        assert_eq!(asked, [Step::Floors { streams: vec![StreamId(1)] }], "first the broker is asked how far it went");
+        assert!(matches!(steps(&alter(&[(1, 9)]), &one(Some(3)), &missing)[..], [Step::Grant { .. }]));
+        let behind = [worker(vec![report(1, 3, StreamCondition::Owned)])];
+        assert_eq!(
+            steps(&alter(&[(1, 9)]), &one(Some(3)), &behind),
+            [],
+            "it stands at 5, and may have been seen up to 9"
+        );
+        assert!(matches!(steps(&alter(&[(1, 5)]), &one(Some(3)), &behind)[..], [Step::Release { .. }]));
+        let seek = change(ChangeKind::Seek(Vec::new()), &[]);
+        assert!(
+            matches!(steps(&seek, &one(Some(3)), &missing)[..], [Step::Grant { .. }]),
+            "a SEEK decodes nothing anew"
+        );
+    }
+
+    #[test]
+    fn what_was_heard_before_a_takeover_counts_too_up_to_what_the_broker_has() {
+        let mut remembered = Remembered::default();
+        remembered.note(&StreamReport { visible: Offset(8), ..report(1, 2, StreamCondition::Owned) });
+        let owned = |high| {
+            let high_watermark = Some(Offset(high));
+            [worker(vec![StreamReport { high_watermark, ..report(1, 3, StreamCondition::Owned) }])]
+        };
+        let look =
+            |workers: &[Heartbeat]| looked(PipelineState::Running, &alter(&[]), &remembered, &one(Some(3)), workers);
+        let (steps, waits) = look(&owned(20));
+        assert_eq!(steps, []);
+        assert!(waits.unwrap().contains("shown up to offset 8"));
+        assert!(matches!(look(&owned(5)).0[..], [Step::Release { .. }]), "what the broker lost nobody reads again");
+    }
+
+    #[test]
+    fn a_stream_in_trouble_of_its_own_is_drained_once_it_is_committed() {
+        let pause = change(ChangeKind::Pause, &[]);
+        let bad = StreamCondition::BadRecord { offset: Offset(5), message: String::new() };
+        let committed = report(1, 3, bad.clone());
+        let visible = StreamReport { visible: Offset(7), ..report(1, 3, bad) };
+        assert_eq!(steps(&pause, &one(Some(3)), &[worker(vec![visible])]), []);
+        assert_eq!(steps(&pause, &one(Some(3)), &[worker(vec![committed])]), drained(Some(3), 5));
+        let lost = report(1, 3, StreamCondition::Lost { cause: String::new() });
+        assert!(matches!(steps(&pause, &one(Some(3)), &[worker(vec![lost])])[..], [Step::Grant { .. }]));
+    }
+
+    #[test]
+    fn a_stream_of_an_earlier_version_or_known_to_be_clean_is_drained_without_a_detour() {
+        let mut streams = one(Some(3));
+        streams[0].owner.as_mut().unwrap().pipeline_fence = Fence(0);
+        assert_eq!(steps(&alter(&[]), &streams, &[worker(Vec::new())]), drained(Some(3), 0));
+        let mut remembered = Remembered::default();
+        remembered.note(&report(1, 3, StreamCondition::Released));
+        let look = |epoch| {
+            looked(PipelineState::Running, &alter(&[]), &remembered, &one(Some(epoch)), &[worker(Vec::new())]).0
+        };
+        assert_eq!(look(3), drained(Some(3), 0));
+        assert!(matches!(look(4)[..], [Step::Floors { .. }]), "granted since");
+    }
+
+    #[test]
+    fn a_paused_pipeline_is_changed_once_its_tasks_have_ended_and_its_owners_answer() {
+        let pause = change(ChangeKind::Pause, &[]);
+        let look = |workers: &[Heartbeat]| {
+            looked(PipelineState::PausedByIncident, &pause, &Remembered::default(), &one(Some(3)), workers)
+        };
+        let busy = [worker(vec![report(1, 3, StreamCondition::Owned)])];
+        assert_eq!(look(&busy).0, [Step::Stop { address: "w".to_owned() }]);
+        let mut idle = worker(Vec::new());
+        idle.tasks.clear();
+        assert_eq!(look(&[idle]), (drained(Some(3), 0), None));
+        let (steps, waits) = look(&[]);
+        assert_eq!(steps, []);
+        assert!(waits.unwrap().contains("the worker at w, which held partition 0"));
+    }
+}

@@ -1,0 +1,8 @@
+//! What is done to a table by a statement, beside its ingest and its queries: `verify` proves that every offset is covered once, and
+//! `retry` turns error rows that fit by now into rows. Both read parts whole (`part`).
+
+mod ledger;
+mod offsets;
+pub mod part;
+pub mod retry;
+pub mod verify;
