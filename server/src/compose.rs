@@ -21,8 +21,8 @@ use vfs::{DurableLocalStore, LocalDisk, MeteredStore, World};
 use wal::WalSettings;
 use warehouse::care::retry::ErrorRetry;
 use warehouse::care::verify::Verifier;
+use warehouse::memory::MemoryBudget;
 use warehouse::write::local::LocalWorkers;
-use warehouse::write::memory::MemoryBudget;
 use warehouse::write::source::SourceConnector;
 use warehouse::write::source::kafka::KafkaConnector;
 use warehouse::write::sweeper::Sweeper;
@@ -85,7 +85,8 @@ impl Node {
         let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(Arc::clone(&world.clock)));
 
         let workers = LocalWorkers::new();
-        let worker = Self::worker(&settings, &data_dir, &world, &catalog, &objects, &connector).await?;
+        let memory = MemoryBudget::shared(settings.memory.limits());
+        let worker = Self::worker(&settings, &data_dir, &world, &catalog, &objects, &connector, &memory).await?;
         workers.add(LOCAL_WORKER, Arc::clone(&worker));
         let manager = Manager::new(ManagerParts {
             catalog: catalog.clone(),
@@ -95,8 +96,9 @@ impl Node {
             node: data_dir.node.clone(),
         });
         let runtime = LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
+        let spill_limit = settings.query.spill_limit.0;
         let queries =
-            Queries::new(&catalog, workers, &objects, &world, settings.memory.query_limit.0, &data_dir.spill())?;
+            Queries::new(&catalog, workers, &objects, &world, Arc::clone(&memory), &data_dir.spill(), spill_limit)?;
         let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(
             Components {
                 catalog: catalog.clone(),
@@ -114,7 +116,7 @@ impl Node {
                 runtime: Arc::clone(&runtime) as _,
                 world: world.clone(),
             },
-            SqlSettings::default(),
+            SqlSettings { statements: settings.query.limits(), ..SqlSettings::default() },
         ));
 
         let stop = CancellationToken::new();
@@ -132,6 +134,7 @@ impl Node {
             listener: http,
             metrics,
             manager: Arc::clone(&manager),
+            memory,
             clock: Arc::clone(&world.clock),
             stop: stop.child_token(),
         };
@@ -178,13 +181,14 @@ impl Node {
         catalog: &Catalog,
         objects: &Arc<dyn ObjectStore>,
         connector: &Arc<dyn SourceConnector>,
+        memory: &Arc<MemoryBudget>,
     ) -> anyhow::Result<Arc<Worker>> {
         let parts = WorkerParts {
             world: world.clone(),
             catalog: Arc::new(catalog.clone()),
             objects: Arc::clone(objects),
             connector: Arc::clone(connector),
-            budget: MemoryBudget::new(settings.memory.ingest_limit.0),
+            budget: Arc::clone(memory),
             wal_disk: Arc::new(LocalDisk::open(data_dir.wal()).await?),
         };
         let worker = WorkerSettings {

@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use vfs::Clock;
+use warehouse::memory::MemoryBudget;
 use warehouse::write::messages::Heartbeat;
 
 use crate::manager::Manager;
@@ -52,8 +53,10 @@ fn describe() {
         "Duration of an fsync of the write-ahead log"
     );
     metrics::describe_gauge!("millrace_memtable_bytes", Unit::Bytes, "Bytes in memtables that are not being flushed");
-    metrics::describe_gauge!("millrace_memory_used_bytes", Unit::Bytes, "Bytes charged to the process's memory limit");
+    metrics::describe_gauge!("millrace_memory_used_bytes", Unit::Bytes, "Bytes that ingest and queries hold");
     metrics::describe_gauge!("millrace_memory_limit_bytes", Unit::Bytes, "The process's memory limit");
+    metrics::describe_gauge!("millrace_ingest_memory_bytes", Unit::Bytes, "Bytes that ingest holds");
+    metrics::describe_gauge!("millrace_query_memory_bytes", Unit::Bytes, "Bytes that queries hold");
     metrics::describe_gauge!("millrace_wal_bytes", Unit::Bytes, "Bytes of the write-ahead log on disk");
 }
 
@@ -65,6 +68,8 @@ pub struct HttpServer {
     pub metrics: PrometheusHandle,
     /// Asked for heartbeats at each scrape.
     pub manager: Arc<Manager>,
+    /// The process's memory, sampled at each scrape.
+    pub memory: Arc<MemoryBudget>,
     /// For lag in seconds.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the process stops: from then on it is not ready.
@@ -75,6 +80,7 @@ pub struct HttpServer {
 struct Shared {
     metrics: PrometheusHandle,
     manager: Arc<Manager>,
+    memory: Arc<MemoryBudget>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 }
@@ -85,15 +91,16 @@ impl HttpServer {
     /// # Errors
     /// If the listener breaks.
     pub async fn run(self) -> std::io::Result<()> {
-        let stop = self.stop.clone();
-        let shared = Shared { metrics: self.metrics, manager: self.manager, clock: self.clock, stop: self.stop };
+        let Self { listener, metrics, manager, memory, clock, stop } = self;
+        let stopped = stop.clone();
+        let shared = Shared { metrics, manager, memory, clock, stop };
         let routes = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics_text))
             .with_state(shared);
-        axum::serve(self.listener, routes.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move { stop.cancelled().await })
+        axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(async move { stopped.cancelled().await })
             .await
     }
 }
@@ -111,18 +118,25 @@ async fn ready(State(shared): State<Shared>) -> (StatusCode, String) {
 
 async fn metrics_text(State(shared): State<Shared>) -> String {
     let now_ms = shared.clock.wall().0 / 1_000;
+    sample_memory(&shared.memory);
     for worker in shared.manager.heartbeats().await {
         sample(&worker, now_ms);
     }
     shared.metrics.render()
 }
 
+fn sample_memory(memory: &MemoryBudget) {
+    let (ingest, queries) = (memory.used(), memory.query_used());
+    metrics::gauge!("millrace_memory_used_bytes").set((ingest + queries) as f64);
+    metrics::gauge!("millrace_memory_limit_bytes").set(memory.limits().total as f64);
+    metrics::gauge!("millrace_ingest_memory_bytes").set(ingest as f64);
+    metrics::gauge!("millrace_query_memory_bytes").set(queries as f64);
+}
+
 /// Gauges that are true of this moment only.
 fn sample(worker: &Heartbeat, now_ms: i64) {
     let memtables: u64 = worker.tasks.iter().map(|task| task.memtable_bytes).sum();
     metrics::gauge!("millrace_memtable_bytes").set(memtables as f64);
-    metrics::gauge!("millrace_memory_used_bytes").set(worker.memory_used as f64);
-    metrics::gauge!("millrace_memory_limit_bytes").set(worker.memory_limit as f64);
     metrics::gauge!("millrace_wal_bytes").set(worker.wal_bytes as f64);
     for task in &worker.tasks {
         for stream in &task.streams {

@@ -7,21 +7,19 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use object_store::ObjectStore;
 use vfs::World;
+use warehouse::memory::MemoryBudget;
 use warehouse::read::engine::{Functions, QueryLimits, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::MemtableReader;
 
 use crate::sql::seams::QueryEngine;
 
-/// What queries may spill to disk together.
-const SPILL_BYTES: u64 = 64 << 30;
-
 /// The read side, as SQL asks it.
 #[derive(Debug)]
 pub struct Queries(ReadEngine);
 
 impl Queries {
-    /// A read side over these stores; queries together may use `memory_bytes`, and spill to `spill`.
+    /// A read side over these stores; queries charge `memory`, and spill up to `spill_bytes` to `spill`.
     ///
     /// # Errors
     /// If the spill directory cannot be used.
@@ -30,8 +28,9 @@ impl Queries {
         memtables: Arc<dyn MemtableReader>,
         objects: &Arc<dyn ObjectStore>,
         world: &World,
-        memory_bytes: u64,
+        memory: Arc<MemoryBudget>,
         spill: &Path,
+        spill_bytes: u64,
     ) -> anyhow::Result<Arc<Self>> {
         let parts = ReadParts {
             catalog: Arc::new(catalog.clone()),
@@ -40,11 +39,7 @@ impl Queries {
             objects: Arc::clone(objects),
             world: world.clone(),
         };
-        let limits = QueryLimits {
-            memory_bytes: usize::try_from(memory_bytes)?,
-            spill_directory: Some(spill.to_owned()),
-            spill_bytes: SPILL_BYTES,
-        };
+        let limits = QueryLimits { memory, spill_directory: Some(spill.to_owned()), spill_bytes };
         let partitions = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let settings = ReadSettings { limits, partitions, ..ReadSettings::default() };
         Ok(Arc::new(Self(ReadEngine::new(parts, settings, Functions::default())?)))

@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Deserializer};
 
 use crate::mysql::auth::Secret;
+use crate::sql::StatementLimits;
 use crate::sql::seams::SettingRow;
+use warehouse::memory::MemoryLimits;
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
@@ -111,18 +114,55 @@ impl Default for HttpSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MemorySettings {
-    /// Memtables, pinned rows, source queues and WAL queues together. Past it the sources pause. Default: a quarter of the
-    /// machine's memory, between 256 MiB and 8 GiB.
-    pub ingest_limit: Bytes,
-    /// What queries may use together before they spill to disk. Default: as `ingest_limit`.
-    pub query_limit: Bytes,
+    /// What ingest and queries hold together. Default: half of the machine's memory, between 512 MiB and 16 GiB.
+    pub limit: Bytes,
+    /// Most that ingest may have of it: memtables, pinned rows, source queues, WAL queues, uploads. Past it the sources pause.
+    /// Default: three quarters.
+    pub ingest_limit: Option<Bytes>,
+    /// Most that queries may have of it together before they spill to disk. Default: half.
+    pub query_limit: Option<Bytes>,
 }
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        let quarter = machine_memory() / 4;
-        let limit = Bytes(quarter.clamp(256 << 20, 8 << 30));
-        Self { ingest_limit: limit, query_limit: limit }
+        let half = machine_memory() / 2;
+        Self { limit: Bytes(half.clamp(512 << 20, 16 << 30)), ingest_limit: None, query_limit: None }
+    }
+}
+
+impl MemorySettings {
+    fn check(&self) -> anyhow::Result<()> {
+        let MemoryLimits { total, ingest_max, query_max } = self.limits();
+        for (name, value) in [("ingest_limit", ingest_max), ("query_limit", query_max)] {
+            if value > self.limit.0 {
+                bail!(
+                    "memory.{name} is {value} bytes, and memory.limit, which is for ingest and queries together, only {}: raise \
+                     that one, or lower this",
+                    self.limit.0
+                );
+            }
+        }
+        // What each always has, whatever the other holds.
+        for (name, other, always, least) in [
+            ("ingest", "memory.query_limit", ingest_max.min(total - query_max), 64 << 20),
+            ("queries", "memory.ingest_limit", query_max.min(total - ingest_max), 32 << 20),
+        ] {
+            if always < least {
+                bail!(
+                    "the memory settings leave {name} {always} bytes, and at least {least} are needed: raise memory.limit ({total}), \
+                     or lower {other}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The process's one limit, and how it may be shared. What neither side may have is nobody's, and so not part of it.
+    pub fn limits(&self) -> MemoryLimits {
+        let limit = self.limit.0;
+        let ingest_max = self.ingest_limit.map_or(limit / 4 * 3, |bytes| bytes.0);
+        let query_max = self.query_limit.map_or(limit / 2, |bytes| bytes.0);
+        MemoryLimits { total: limit.min(ingest_max.saturating_add(query_max)), ingest_max, query_max }
     }
 }
 
@@ -172,6 +212,34 @@ impl Default for SourceSection {
     }
 }
 
+/// Statements that read rows.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QuerySection {
+    /// How many run at a time; the others wait.
+    pub statements_max: usize,
+    /// For how many seconds one waits before it is told that there are too many.
+    pub statements_wait_seconds: u64,
+    /// Bytes that all of them may spill to disk at a time.
+    pub spill_limit: Bytes,
+}
+
+impl Default for QuerySection {
+    fn default() -> Self {
+        Self { statements_max: 64, statements_wait_seconds: 10, spill_limit: Bytes(64 << 30) }
+    }
+}
+
+impl QuerySection {
+    /// How many statements run at a time, and for how long the others wait.
+    pub fn limits(&self) -> StatementLimits {
+        StatementLimits {
+            running_max: self.statements_max,
+            wait_max: Duration::from_secs(self.statements_wait_seconds),
+        }
+    }
+}
+
 /// The sweeper of uploads that no commit claimed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -200,6 +268,8 @@ pub struct Settings {
     pub wal: WalSection,
     /// Kafka sources.
     pub source: SourceSection,
+    /// Statements.
+    pub query: QuerySection,
     /// The sweeper.
     pub sweeper: SweeperSection,
     /// Where each value that is not a default comes from: `file` or `environment` (flags count as that).
@@ -211,9 +281,10 @@ pub struct Settings {
 const KEYS: &[(&str, &[&str])] = &[
     ("mysql", &["listen", "root_password", "root_password_file", "connections_max"]),
     ("http", &["listen"]),
-    ("memory", &["ingest_limit", "query_limit"]),
+    ("memory", &["limit", "ingest_limit", "query_limit"]),
     ("wal", &["bytes_max", "segment_bytes", "queue_bytes", "disk_reserve"]),
     ("source", &["queue_bytes", "batch_bytes"]),
+    ("query", &["statements_max", "statements_wait_seconds", "spill_limit"]),
     ("sweeper", &["intent_age_seconds"]),
 ];
 
@@ -255,20 +326,41 @@ impl Settings {
             origin: self.origins.get(name).cloned().unwrap_or_else(|| "default".to_owned()),
             description: description.to_owned(),
         };
+        let memory = self.memory.limits();
         let secret = if self.mysql.root_password.expose().is_empty() { "(none)" } else { "(set)" };
         vec![
             row("mysql.listen", self.mysql.listen.to_string(), "where MySQL clients connect"),
             row("mysql.root_password", secret.to_owned(), "root's password"),
             row("mysql.connections_max", self.mysql.connections_max.to_string(), "most connections at a time"),
             row("http.listen", self.http.listen.to_string(), "where /healthz, /readyz and /metrics are"),
-            row("memory.ingest_limit", bytes(self.memory.ingest_limit), "past it the sources pause"),
-            row("memory.query_limit", bytes(self.memory.query_limit), "past it queries spill to disk"),
+            row("memory.limit", memory.total.to_string(), "what ingest and queries hold together"),
+            row(
+                "memory.ingest_limit",
+                memory.ingest_max.to_string(),
+                "most that ingest has of it; past it the sources pause",
+            ),
+            row(
+                "memory.query_limit",
+                memory.query_max.to_string(),
+                "most that queries have of it; past it they spill to disk",
+            ),
             row("wal.bytes_max", bytes(self.wal.bytes_max), "past it the sources pause"),
             row("wal.segment_bytes", bytes(self.wal.segment_bytes), "size of one segment of the write-ahead log"),
             row("wal.queue_bytes", bytes(self.wal.queue_bytes), "bytes accepted and not yet written"),
             row("wal.disk_reserve", bytes(self.wal.disk_reserve), "nothing is appended while the disk has less left"),
             row("source.queue_bytes", bytes(self.source.queue_bytes), "bytes that one task's Kafka client may queue"),
             row("source.batch_bytes", bytes(self.source.batch_bytes), "most payload bytes of one batch"),
+            row(
+                "query.statements_max",
+                self.query.statements_max.to_string(),
+                "statements that read rows at a time; the others wait",
+            ),
+            row(
+                "query.statements_wait_seconds",
+                self.query.statements_wait_seconds.to_string(),
+                "how long a statement waits for its turn",
+            ),
+            row("query.spill_limit", bytes(self.query.spill_limit), "what queries may spill to disk at a time"),
             row(
                 "sweeper.intent_age_seconds",
                 self.sweeper.intent_age_seconds.to_string(),
@@ -287,8 +379,10 @@ impl Settings {
             true => Ok(()),
             false => bail!("{name} is {} bytes, and must be at least {least}", value.0),
         };
-        at_least("memory.ingest_limit", self.memory.ingest_limit, 64 << 20)?;
-        at_least("memory.query_limit", self.memory.query_limit, 32 << 20)?;
+        self.memory.check()?;
+        if self.query.statements_max == 0 {
+            bail!("query.statements_max is 0, and must be at least 1: no statement could read a row");
+        }
         at_least("wal.segment_bytes", self.wal.segment_bytes, 1 << 20)?;
         at_least("wal.bytes_max", self.wal.bytes_max, 4 * self.wal.segment_bytes.0)?;
         at_least("wal.queue_bytes", self.wal.queue_bytes, 1 << 20)?;
@@ -393,6 +487,28 @@ mod tests {
         let error = load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[]).unwrap_err().to_string();
         assert!(error.contains("root has no password"), "{error}");
         load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[("MILLRACE__MYSQL__ROOT_PASSWORD", "123")]).unwrap();
+    }
+
+    #[test]
+    fn one_memory_limit_is_shared_and_neither_side_is_left_without() {
+        let limits = |text: &str| load(text, &[]).map(|settings| settings.memory.limits());
+        let gib = |quarters: u64| quarters << 28;
+        let shared = limits("[memory]\nlimit = '4GiB'\n").unwrap();
+        assert_eq!(shared, MemoryLimits { total: gib(16), ingest_max: gib(12), query_max: gib(8) });
+        let apart = limits("[memory]\nlimit = '8GiB'\ningest_limit = '1GiB'\nquery_limit = '2GiB'\n").unwrap();
+        assert_eq!(
+            apart,
+            MemoryLimits { total: gib(12), ingest_max: gib(4), query_max: gib(8) },
+            "the rest is nobody's"
+        );
+        for (text, words) in [
+            ("[memory]\nlimit = '1GiB'\nquery_limit = '2GiB'\n", "memory.query_limit is 2147483648"),
+            ("[memory]\nlimit = '1GiB'\nquery_limit = '1GiB'\n", "leave ingest 0 bytes"),
+            ("[memory]\nlimit = '96MiB'\n", "raise memory.limit"),
+        ] {
+            let error = limits(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

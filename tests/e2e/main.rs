@@ -7,6 +7,7 @@
 //! | `kafka` | what only a real Kafka does |
 //! | `bad_input` | each kind of bad input, and the message that names place, cause and next step |
 //! | `clients`, `command_line`, `http` | the doors |
+//! | `overload` | each limit overloaded: nothing is lost, and lag drains (I8, I9) |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
 
 // A test that cannot go on fails: that is what unwrap is for here.
@@ -22,4 +23,6 @@ mod golden;
 mod http;
 mod kafka;
 mod moving;
+mod overload;
+mod small_disk;
 mod stage;

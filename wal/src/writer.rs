@@ -82,9 +82,12 @@ impl Writer {
     }
 
     async fn check_room(&self, bytes: u64) -> Result<(), WalError> {
-        match self.disk.free_bytes().await {
-            Ok(free) if free < self.settings.disk_reserve_bytes.saturating_add(bytes) => Err(WalError::DiskFull),
-            _ => Ok(()), // A disk that does not even say how full it is will fail the write, with a better error.
+        // A disk that does not even say how full it is will fail the write, with a better error.
+        let Ok(free) = self.disk.free_bytes().await else { return Ok(()) };
+        metrics::gauge!("millrace_wal_disk_free_bytes").set(free as f64);
+        match free < self.settings.disk_reserve_bytes.saturating_add(bytes) {
+            true => Err(WalError::DiskFull),
+            false => Ok(()),
         }
     }
 

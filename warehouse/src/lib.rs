@@ -1,9 +1,11 @@
 //! # millrace-warehouse: the way of a record, and the way back to a query
 //!
 //! [`write`] takes records in and commits them; [`read`] answers queries over what is committed and what is still in
-//! memory; [`care`] verifies a table and retries its error rows. The crate knows neither the clients' sockets nor the MySQL protocol.
+//! memory, [`care`] verifies a table and retries its error rows. They share one memory limit ([`memory`]). The crate knows neither
+//! the clients' sockets nor the MySQL protocol.
 
 pub mod care;
+pub mod memory;
 pub mod read;
 pub mod schema;
 pub mod write;

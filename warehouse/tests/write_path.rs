@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use catalog::store::CommitFault;
 use catalog::{ErrorPolicy, GapKind, GapPolicy, Offset};
-use millrace_warehouse::write::memory::MemoryBudget;
+use millrace_warehouse::memory::MemoryBudget;
 use millrace_warehouse::write::messages::{StreamCondition, TaskState, WorkerCommand};
 use millrace_warehouse::write::worker::WorkerError;
 use vfs::{Fault, MemoryDisk, StoreOp, Unsynced};
@@ -682,7 +682,7 @@ fn queues_that_would_leave_no_memory_for_rows_are_refused_by_name() {
         let worker = life.worker_with("w", &MemoryDisk::new(), MemoryBudget::new(8 << 20), change).await;
         let streams = life.grant("w", 0, &[0]).await;
         let refused = worker.command(life.own(0, streams)).await.unwrap_err();
-        assert!(refused.to_string().contains("memory.ingest_limit"), "{refused}");
+        assert!(refused.to_string().contains("memory.limit"), "{refused}");
     });
 }
 

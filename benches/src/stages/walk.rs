@@ -10,11 +10,11 @@ use catalog::{CatalogService, KafkaSource, RecordFormat, StartPosition, StreamId
 use tokio::sync::watch;
 use vfs::{DurableLocalStore, LocalDisk, OsRandom, SystemClock, World};
 use wal::{Durable, Record, Wal, WalPosition, WalSettings};
+use warehouse::memory::MemoryBudget;
 use warehouse::write::batch::Batch;
 use warehouse::write::commit::Committer;
 use warehouse::write::decode::{PipelineDecoder, StreamOrigin};
 use warehouse::write::flush::Flusher;
-use warehouse::write::memory::MemoryBudget;
 use warehouse::write::memtable::{Held, Memtable};
 use warehouse::write::source::{Fetched, KafkaConnector, SourceConnector, SourceEvent, SourceOptions, SourceStream};
 

@@ -97,6 +97,7 @@ impl Listener {
 
     /// Serves clients until the token is cancelled; then ends their connections and returns when the last one has gone.
     pub async fn run(self) {
+        metrics::gauge!("millrace_connections_limit").set(self.front.settings.max_connections as f64);
         let permits = Arc::new(Semaphore::new(self.front.settings.max_connections));
         let mut connections = JoinSet::new();
         let mut last_id: u32 = 0;
@@ -143,14 +144,17 @@ impl Listener {
             warn!(%error, %peer, "cannot switch off the delay of small packets");
         }
         let connection = Connection::new(socket, peer, id, self.front.clone(), self.cancel.clone());
+        metrics::gauge!("millrace_connections").increment(1.0);
         connections.spawn(async move {
             connection.run().await;
+            metrics::gauge!("millrace_connections").decrement(1.0);
             drop(permit);
         });
     }
 
     /// Says why, in one packet that fits into any socket's buffer, so that the accept loop never waits for a client.
     async fn turn_away(&self, socket: TcpStream) {
+        metrics::counter!("millrace_connections_refused_total").increment(1);
         let error = SqlError::too_many_connections(self.front.settings.max_connections);
         let mut writer = PacketWriter::new(socket);
         writer.packet(|out| encode_error(&error, out));

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use vfs::World;
 
+use super::admission::{Admission, StatementLimits};
 use super::limits::Limits;
 use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime, TableCare};
 use super::session::Session;
@@ -38,11 +39,17 @@ pub struct SqlSettings {
     pub server_version: String,
     /// What a statement may cost before it is understood.
     pub limits: Limits,
+    /// How many run at a time.
+    pub statements: StatementLimits,
 }
 
 impl Default for SqlSettings {
     fn default() -> Self {
-        Self { server_version: format!("8.4.0-millrace-{}", env!("CARGO_PKG_VERSION")), limits: Limits::default() }
+        Self {
+            server_version: format!("8.4.0-millrace-{}", env!("CARGO_PKG_VERSION")),
+            limits: Limits::default(),
+            statements: StatementLimits::default(),
+        }
     }
 }
 
@@ -58,13 +65,15 @@ pub(crate) struct Shared {
     pub(crate) components: Components,
     pub(crate) settings: SqlSettings,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) admission: Admission,
 }
 
 impl Engine {
     /// A statement front over `components`.
     pub fn new(components: Components, settings: SqlSettings) -> Self {
         let sessions = Arc::new(Sessions::new(Arc::clone(&components.world.clock)));
-        Self { shared: Arc::new(Shared { components, settings, sessions }) }
+        let admission = Admission::new(settings.statements, Arc::clone(&components.world.clock));
+        Self { shared: Arc::new(Shared { components, settings, sessions, admission }) }
     }
 }
 

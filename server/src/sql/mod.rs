@@ -14,6 +14,7 @@
 //! | [`seams`] | **the traits** by which it asks the engine, the manager, the broker and the process |
 //! | [`engine`], `session`, `sessions` | what all share; one connection; who is connected |
 //! | `limits`, `parse`, `dialect`, `statement` | what is allowed, how it is read, what was said |
+//! | `admission` | how many statements read rows at a time |
 //! | `types`, `literal`, `units` | column types, DEFAULTs, sizes and durations |
 //! | `ddl`, `create_text` | statements that change the catalog; the DDL that makes a thing again |
 //! | `rewrite`, `resolve`, `headings` | MySQL's expressions, names and column headings |
@@ -23,6 +24,7 @@
 //! What holds: a statement is told apart by its syntax tree, never by patterns over text; no statement, however long or deep,
 //! aborts the process; behind every SHOW stands a table; every error names the place, the cause and the next step.
 
+mod admission;
 mod alike;
 mod create_text;
 mod ddl;
@@ -51,5 +53,6 @@ mod fakes;
 #[cfg(test)]
 mod tests;
 
+pub use admission::StatementLimits;
 pub use engine::{Components, Engine, SqlSettings};
 pub use limits::Limits;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
 use warehouse::read::engine::{ReadAnswer, ReadQuery};
 use warehouse::read::session::{Freshness, SessionVector};
 
@@ -197,6 +198,7 @@ impl Session {
         };
         rewrite(&mut statement, &values)?;
         resolve(&mut statement, &components.catalog, self.database.as_deref()).await?;
+        let place = self.shared.admission.enter(&statement).await?;
         let query = ReadQuery {
             statement: Box::new(statement),
             database: self.database.clone().unwrap_or_default(),
@@ -207,7 +209,10 @@ impl Session {
             time_zone: None,
         };
         let queries = &components.queries;
-        queries.query(query).await.map_err(|error| of_read(&error, || queries.functions()))
+        let answer = queries.query(query).await.map_err(|error| of_read(&error, || queries.functions()))?;
+        // The place is given back when the rows are read, or dropped.
+        let batches = answer.batches.inspect(move |_| _ = &place).boxed();
+        Ok(ReadAnswer { batches, ..answer })
     }
 
     fn reader(&self) -> Reader {

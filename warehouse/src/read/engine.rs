@@ -38,6 +38,7 @@ use super::schemas::{CATALOG, StatementTables};
 use super::session::{Freshness, SessionVector};
 use super::snapshot::SnapshotTaker;
 use super::statement::{Prepared, Sources, prepare};
+use crate::memory::{MemoryBudget, MemoryLimits};
 
 /// A process's validated numbers for queries.
 #[derive(Clone, Debug)]
@@ -55,7 +56,11 @@ pub struct ReadSettings {
 impl Default for ReadSettings {
     fn default() -> Self {
         Self {
-            limits: QueryLimits { memory_bytes: 1 << 30, spill_directory: None, spill_bytes: 0 },
+            limits: QueryLimits {
+                memory: MemoryBudget::shared(MemoryLimits::of_queries(1 << 30)),
+                spill_directory: None,
+                spill_bytes: 0,
+            },
             partitions: 4,
             footer_bytes: 64 << 20,
             wait_max: Duration::from_secs(10),
@@ -223,7 +228,8 @@ impl ReadEngine {
         options.sql_parser.default_null_ordering = "nulls_min".to_owned();
         options.execution.time_zone = query.time_zone.clone();
         // What each sort keeps back for the merge of what it has spilled: within the limit, however small that is.
-        let share = self.settings.limits.memory_bytes / self.settings.partitions.max(1) / 16;
+        let most = usize::try_from(self.settings.limits.memory.limits().query_max).unwrap_or(usize::MAX);
+        let share = most / self.settings.partitions.max(1) / 16;
         options.execution.sort_spill_reservation_bytes = options.execution.sort_spill_reservation_bytes.min(share);
         let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
             .with_config(config)

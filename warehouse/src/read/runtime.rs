@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use object_store::ObjectStore;
 
+use super::memory_pool::SharedPool;
+use crate::memory::MemoryBudget;
+
 /// What all queries of a process may use together.
 #[derive(Clone, Debug)]
 pub struct QueryLimits {
-    /// Bytes of memory for sorts, joins and aggregates. Past it they spill, and where they cannot, the query fails.
-    pub memory_bytes: usize,
+    /// The account that sorts, joins and aggregates charge. Where it refuses they spill, and where they cannot, the query fails.
+    pub memory: Arc<MemoryBudget>,
     /// Where they spill to; `None` where they may not.
     pub spill_directory: Option<PathBuf>,
     /// Bytes that may be spilled at a time.
@@ -34,7 +36,7 @@ pub(super) fn runtime(limits: &QueryLimits, parts: Arc<dyn ObjectStore>) -> Resu
     };
     let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+        .with_memory_pool(Arc::new(SharedPool::new(Arc::clone(&limits.memory))))
         .with_disk_manager_builder(disk)
         .build_arc()?;
     runtime.deregister_object_store(ObjectStoreUrl::local_filesystem().as_ref())?;
@@ -47,10 +49,15 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
+    use crate::memory::MemoryLimits;
 
     #[test]
     fn queries_reach_the_parts_and_no_file_of_this_machine() {
-        let limits = QueryLimits { memory_bytes: 1 << 20, spill_directory: None, spill_bytes: 0 };
+        let limits = QueryLimits {
+            memory: MemoryBudget::shared(MemoryLimits::of_queries(1 << 20)),
+            spill_directory: None,
+            spill_bytes: 0,
+        };
         let runtime = runtime(&limits, Arc::new(InMemory::new())).unwrap();
         assert!(runtime.object_store(parts_url()).is_ok());
         assert!(runtime.object_store(ObjectStoreUrl::local_filesystem()).is_err());

@@ -28,10 +28,10 @@ use wal::Wal;
 
 use super::failpoint::crash_point;
 use super::flush::{FlushError, Flusher, PartPlan};
-use super::memory::MemoryBudget;
 use super::memtable::{Frozen, FrozenStream, Memtable, RETIRE_AFTER};
 use super::messages::{Retry, TroubleKind};
 use super::trouble::Told;
+use crate::memory::MemoryBudget;
 
 /// The first wait after a store refused, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));

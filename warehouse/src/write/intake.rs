@@ -21,11 +21,11 @@ use wal::{Durable, Record, Wal, WalError};
 use super::batch::Batch;
 use super::decode::{PipelineDecoder, StreamOrigin};
 use super::failpoint::crash_point;
-use super::memory::{Charge, MemoryBudget};
 use super::messages::{Retry, StreamCondition, TroubleKind};
 use super::source::kafka::RECONNECT_MAX_MS;
 use super::source::{Fetched, Records, Source, SourceError, SourceEvent, SourceStream};
 use super::trouble::Told;
+use crate::memory::{Charge, MemoryBudget};
 
 /// Batches that may be on their way from the intake to the task.
 pub(super) const IN_FLIGHT_MAX: usize = 16;

@@ -15,13 +15,13 @@ use super::decode::PipelineDecoder;
 use super::flush::Flusher;
 use super::intake::{IN_FLIGHT_MAX, Intake};
 use super::log_keeper::Log;
-use super::memory::Charge;
 use super::memtable::Memtable;
 use super::messages::{TaskReport, TaskState, Trouble};
 use super::source::SourceOptions;
 use super::task::{Task, TaskCommand, TaskEnd, TaskStatus};
 use super::trouble::Told;
 use super::worker::{Running, TaskKey, Worker, WorkerError};
+use crate::memory::Charge;
 
 /// Where a task's commands go, and the replayed log to adopt from while recovery lasts.
 pub(super) type Started = (mpsc::Sender<TaskCommand>, Option<Arc<Replay>>);
@@ -120,9 +120,9 @@ impl Worker {
         }
         let others =
             state.tasks.iter().filter(|(other, _)| **other != key).map(|(_, task)| task.queue_bytes).sum::<u64>();
-        let (queues, limit) = (others + running.queue_bytes, self.parts.budget.limit());
+        let (queues, always) = (others + running.queue_bytes, self.parts.budget.always_ingest());
         if !self.parts.budget.leaves_room(queues + self.settings.wal.queue_bytes) {
-            return Err(WorkerError::Memory { queues, limit });
+            return Err(WorkerError::Memory { queues, always });
         }
         state.started += 1;
         running.incarnation = state.started;

@@ -53,10 +53,11 @@ impl Worker {
         let state = self.state();
         let Some(log) = &state.log else { return };
         let stats = log.wal.stats();
-        metrics::gauge!("millrace_memory_used_bytes").set(self.parts.budget.used() as f64);
         let limit = self.settings.wal_bytes_max;
+        metrics::gauge!("millrace_wal_limit_bytes").set(limit as f64);
         // While nobody needs any of it, only a next segment lets the last one go: so it must be written on.
         let is_full = stats.bytes_on_disk >= limit && stats.oldest_needed.is_some();
+        metrics::gauge!("millrace_wal_full").set(f64::from(is_full));
         self.wal_full.store(is_full && !planted::is("wal-limit-ignored"), Ordering::Relaxed);
         // While the replay is looked at no segment goes, and it is no use to ask for small commits.
         if stats.bytes_on_disk < limit / 10 * 6 || (log.recovery.is_some() && !is_full) {

@@ -20,7 +20,7 @@ use vfs::{Moment, planted};
 use wal::WalPosition;
 
 use super::batch::Batch;
-use super::memory::Charge;
+use crate::memory::Charge;
 
 /// A logged batch in memory. Its charge lives as long as anybody holds it: the memtable, a flush, or a pin.
 #[derive(Debug)]
@@ -308,7 +308,7 @@ mod tests {
     use wal::Wal;
 
     use super::*;
-    use crate::write::memory::MemoryBudget;
+    use crate::memory::MemoryBudget;
     use crate::write::testing::{batch, held, log, range};
 
     const STREAM: StreamId = StreamId(1);

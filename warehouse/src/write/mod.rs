@@ -1,7 +1,7 @@
 //! The write side: the way of a record, up to the commit.
 //!
 //! `source -> decode -> (WAL) -> memtable -> flush -> commit`, one direction. [`intake`] does the first three steps,
-//! [`task`] the rest; [`worker`] holds a process's tasks. Three signals travel back: back-pressure ([`memory`]), "safe to
+//! [`task`] the rest; [`worker`] holds a process's tasks. Three signals travel back: back-pressure ([`crate::memory`]), "safe to
 //! truncate" (`Wal::release`), and "you are fenced".
 
 pub mod batch;
@@ -15,7 +15,6 @@ mod launch;
 pub mod local;
 mod log_keeper;
 mod logged;
-pub mod memory;
 pub mod memtable;
 pub mod messages;
 pub mod pins;

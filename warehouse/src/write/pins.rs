@@ -12,8 +12,8 @@ use catalog::{Offset, OffsetRange, PartKind, StreamId};
 use vfs::{Clock, Moment, planted};
 
 use super::batch::slice_offsets;
-use super::memory::MemoryBudget;
 use super::memtable::Held;
+use crate::memory::MemoryBudget;
 use crate::read::pin::{MemtableScan, PinError, QueryId};
 
 /// A query that takes longer loses its pin, and says so.

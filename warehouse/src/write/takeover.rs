@@ -17,12 +17,12 @@ use wal::{Durable, Record, Replay, WalError, WalPosition};
 use super::batch::Batch;
 use super::failpoint::crash_point;
 use super::intake::IntakeCommand;
-use super::memory::Charge;
 use super::memtable::Held;
 use super::messages::{OwnedStream, StreamCondition, StreamReport};
 use super::recovery::{Adoptable, adoptable};
 use super::source::SourceStream;
 use super::task::{Running, Stay, Stream, Task, TaskEnd};
+use crate::memory::Charge;
 
 /// An adopted batch on its way into the log again.
 struct Relogging {

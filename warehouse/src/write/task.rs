@@ -29,12 +29,12 @@ use wal::{Replay, Wal, WalError, WalPosition};
 use super::commit::{Committed, Committer};
 use super::flush_policy::{FlushView, flush_due};
 use super::intake::{DISK_FULL_RETRY, IN_FLIGHT_MAX, IntakeCommand, IntakeEvent, Logging};
-use super::memory::MemoryBudget;
 use super::memtable::Memtable;
 use super::messages::{
     OwnedStream, Retry, Stall, StreamCondition, StreamReport, TaskReport, TaskState, Trouble, TroubleKind,
 };
 use super::trouble::Told;
+use crate::memory::MemoryBudget;
 
 /// How often timers are looked at when nothing happens.
 const TICK: Duration = Duration::from_millis(50);

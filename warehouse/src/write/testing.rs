@@ -16,8 +16,8 @@ use vfs::{Inline, MemoryDisk, SeededRandom, SystemClock, World};
 use wal::{Record, Wal, WalPosition, WalSettings};
 
 use super::batch::Batch;
-use super::memory::MemoryBudget;
 use super::memtable::Held;
+use crate::memory::MemoryBudget;
 use crate::schema::{error_schema, storage_schema};
 
 /// 2013-01-01, and what lies between two rows of consecutive offsets.

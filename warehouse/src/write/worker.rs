@@ -18,12 +18,12 @@ use vfs::{Disk, World};
 use wal::{WalError, WalSettings};
 
 use super::log_keeper::Log;
-use super::memory::{Charge, MemoryBudget};
 use super::memtable::{Held, Memtable, Pinned};
 use super::messages::{Heartbeat, OwnedStream, Trouble, TroubleKind, WorkerCommand};
 use super::pins::Pins;
 use super::source::SourceConnector;
 use super::task::{TaskCommand, TaskEnd, TaskStatus};
+use crate::memory::{Charge, MemoryBudget};
 use crate::read::pin::{MemtableScan, PinError, PinOutcome, PinRefusal, PinRequest, PinStream, QueryId};
 
 /// How often the worker looks after its WAL and its pins.
@@ -77,14 +77,14 @@ pub enum WorkerError {
     Pipeline(String),
     /// The queues of sources alone would leave no memory for rows, so that nothing would ever be taken in.
     #[error(
-        "the source queues of all tasks would take {queues} of the {limit} bytes of memory.ingest_limit, and leave too little for \
-         rows: raise it, lower source.queue_bytes, or give the pipelines fewer tasks"
+        "the source queues of all tasks would take {queues} of the {always} bytes of memory that queries can never take, and leave \
+         too little for rows: raise memory.limit, lower source.queue_bytes, or give the pipelines fewer tasks"
     )]
     Memory {
         /// Bytes of all queues with this one.
         queues: u64,
-        /// The limit.
-        limit: u64,
+        /// What is always ingest's.
+        always: u64,
     },
     /// The worker is shutting down.
     #[error("the worker is shutting down")]

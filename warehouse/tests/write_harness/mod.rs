@@ -15,7 +15,7 @@ use catalog::{
     Catalog, Epoch, GrantOutcome, GrantRequest, LeaseOutcome, LeaseRequest, NodeId, Offset, Owner, Pipeline, StreamId,
     StreamIdentity, Table, TaskIndex,
 };
-use millrace_warehouse::write::memory::MemoryBudget;
+use millrace_warehouse::memory::MemoryBudget;
 use millrace_warehouse::write::messages::{OwnedStream, StreamCondition, StreamReport, TaskReport, WorkerCommand};
 use millrace_warehouse::write::source::{MemoryBroker, MemoryConnector, MemoryRecord, SourceConnector};
 use millrace_warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};

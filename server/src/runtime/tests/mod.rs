@@ -20,8 +20,8 @@ use vfs::{Clock, Inline, MemoryDisk, Moment, SeededRandom, SystemClock, WallTime
 use wal::WalSettings;
 use warehouse::care::part;
 use warehouse::care::verify::{Depth, Verifier};
+use warehouse::memory::MemoryBudget;
 use warehouse::write::local::LocalWorkers;
-use warehouse::write::memory::MemoryBudget;
 use warehouse::write::source::{MemoryBroker, MemoryConnector, MemoryRecord};
 use warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
 

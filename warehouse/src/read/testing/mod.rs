@@ -28,10 +28,10 @@ pub(super) use workers::FakeWorkers;
 use super::engine::{Functions, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use super::errors::ReadError;
 use super::session::{Freshness, SessionVector};
+use crate::memory::MemoryBudget;
 use crate::schema::{error_schema, storage_schema};
 use crate::write::batch::Batch;
 use crate::write::flush::Flusher;
-use crate::write::memory::MemoryBudget;
 use crate::write::memtable::{Frozen, Held};
 
 /// One offset in this many is an error row.

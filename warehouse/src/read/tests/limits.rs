@@ -1,11 +1,18 @@
 //! Statements and queries that ask for too much are errors, never the end of the process (I8).
 
+use std::sync::Arc;
+
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement, Value};
 
 use super::super::engine::ReadSettings;
 use super::super::errors::ReadError;
 use super::super::runtime::QueryLimits;
 use super::super::testing::{Shop, rows_among};
+use crate::memory::{MemoryBudget, MemoryLimits};
+
+fn memory(bytes: u64) -> Arc<MemoryBudget> {
+    MemoryBudget::shared(MemoryLimits::of_queries(bytes))
+}
 
 #[tokio::test]
 async fn a_chain_of_20_000_operators_is_an_error() {
@@ -50,7 +57,7 @@ async fn the_longest_chains_that_are_let_through_are_answered_on_a_small_stack()
 
 #[tokio::test]
 async fn a_query_beyond_the_memory_limit_is_an_error_that_says_so() {
-    let limits = QueryLimits { memory_bytes: 64 << 10, spill_directory: None, spill_bytes: 0 };
+    let limits = QueryLimits { memory: memory(64 << 10), spill_directory: None, spill_bytes: 0 };
     let shop = Shop::open_with(ReadSettings { limits, ..ReadSettings::default() }).await;
     shop.publish(1, 20_000);
     let sql = "SELECT count(*) FROM (SELECT id, max(origin) FROM flights GROUP BY id) s";
@@ -64,7 +71,8 @@ async fn a_query_beyond_the_memory_limit_is_an_error_that_says_so() {
 async fn a_query_beyond_the_memory_limit_spills_where_it_may() {
     let directory = std::env::temp_dir().join(format!("millrace-read-spill-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let limits = QueryLimits { memory_bytes: 8 << 20, spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
+    let limits =
+        QueryLimits { memory: memory(8 << 20), spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
     let shop = Shop::open_with(ReadSettings { limits, partitions: 2, ..ReadSettings::default() }).await;
     // In batches as a worker's are: a piece of a batch counts with all of the batch's memory, so that one of 200,000 rows
     // would not fit by itself.

@@ -10,6 +10,7 @@
 //! durable yet: if the process dies here, the next owner fetches again from the committed offset. What comes out depends
 //! on the records and the pipeline alone, never on the clock or on how the records were cut into fetches.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -167,6 +168,7 @@ impl PipelineDecoder {
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .expect("the transform gives each column its type and no NULL where none may be");
         let (ledger, gaps) = ledger(fetched, count, result.errors.len(), result.filtered);
+        count_errors(&result.errors);
         let errors = (!result.errors.is_empty()).then(|| error_rows::build(origin, records, &result.errors));
         Batch::new(fetched.stream, fetched.range, rows, errors, ledger, gaps)
     }
@@ -175,6 +177,17 @@ impl PipelineDecoder {
 impl fmt::Debug for PipelineDecoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PipelineDecoder").field("transform", &self.transform).finish_non_exhaustive()
+    }
+}
+
+/// By reason, so that a flood of one kind is seen where operators look.
+fn count_errors(errors: &[BadRecord]) {
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for error in errors {
+        *counts.entry(error.reason.as_str()).or_default() += 1;
+    }
+    for (reason, count) in counts {
+        metrics::counter!("millrace_error_rows_total", "reason" => reason).increment(count);
     }
 }
 

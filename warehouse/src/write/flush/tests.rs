@@ -11,7 +11,7 @@ use parquet::file::metadata::ParquetMetaData;
 use vfs::Moment;
 
 use super::*;
-use crate::write::memory::MemoryBudget;
+use crate::memory::MemoryBudget;
 use crate::write::memtable::Memtable;
 use crate::write::testing::{
     FIRST_MICROS, HOUR, ScriptedCatalog, batch, held, kind_of, log, pipeline, range, table, world,
