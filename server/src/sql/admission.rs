@@ -157,10 +157,13 @@ mod tests {
         }
     }
 
+    fn one_place(wait_max: Duration) -> Admission {
+        Admission::new(StatementLimits { running_max: 1, wait_max }, Arc::new(SystemClock::new()))
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn i8_who_finds_no_place_waits_for_one_and_is_told_when_none_comes() {
-        let limits = StatementLimits { running_max: 1, wait_max: Duration::from_secs(3) };
-        let admission = Admission::new(limits, Arc::new(SystemClock::new()));
+    async fn i8_who_finds_no_place_is_told_when_none_comes() {
+        let admission = one_place(Duration::from_secs(3));
         let query = statement("SELECT * FROM `default`.flights");
         let first = admission.enter(&query).await.unwrap();
         assert!(first.is_some());
@@ -168,6 +171,14 @@ mod tests {
         let refused = admission.enter(&query).await.unwrap_err();
         assert_eq!(refused.code, TOO_MANY);
         assert!(refused.message.contains("statements_max") && refused.message.contains("KILL QUERY"), "{refused:?}");
+        assert_eq!(admission.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_the_place_of_the_first_that_ends() {
+        let admission = one_place(Duration::from_secs(3_600));
+        let query = statement("SELECT * FROM `default`.flights");
+        let first = admission.enter(&query).await.unwrap();
         let (second, ()) = tokio::join!(admission.enter(&query), async { drop(first) });
         assert!(second.unwrap().is_some());
         assert_eq!(admission.waiting.load(Ordering::Relaxed), 0);
