@@ -204,6 +204,7 @@ impl Committer {
             schema: self.table.schema,
             streams: vec![advance],
             parts,
+            labels: Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::bail;
 use catalog::store::RedbStore;
 use catalog::{
     Catalog, Epoch, GrantOutcome, GrantRequest, Granted, KafkaSource, LeaseOutcome, LeaseRequest, NewPipeline,
-    NewTable, NodeId, Offset, Owner, Pipeline, PipelineSettings, Stream, StreamIdentity, Table, TaskIndex,
+    NewTable, NodeId, Offset, Owner, Pipeline, PipelineSettings, Stream, PartitionIdentity, Table, TaskIndex,
 };
 use vfs::World;
 
@@ -63,7 +63,7 @@ impl Ground {
         let holder = NodeId("bench".to_owned());
         let lease = LeaseRequest { pipeline: pipeline.id, holder: holder.clone(), seen: None, duration_ms: LEASE_MS };
         let LeaseOutcome::Held(lease) = catalog.lease(&lease).await? else { bail!("the lease is not to be had") };
-        let identity = |partition| StreamIdentity {
+        let identity = |partition| PartitionIdentity {
             pipeline: pipeline.id,
             topic: topic.clone(),
             incarnation: incarnation.to_owned(),

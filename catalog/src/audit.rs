@@ -19,6 +19,8 @@ pub enum AuditRecord {
     Closed(Vec<StreamId>),
     /// A stream was granted under this epoch.
     Granted(StreamId, Epoch),
+    /// Every part before this is gone.
+    Truncated,
     /// A commit, or as much of it as one record holds.
     Commit {
         /// Streams that it advances.
@@ -104,6 +106,7 @@ fn entry(key: &[u8], value: &[u8]) -> AuditEntry {
         LogRecord::StreamOpened(stream) => AuditRecord::Opened(stream),
         LogRecord::StreamsClosed(streams) => AuditRecord::Closed(streams),
         LogRecord::Grant { stream, owner } => AuditRecord::Granted(stream, owner.epoch),
+        LogRecord::Truncated { .. } => AuditRecord::Truncated,
         LogRecord::Commit(chunk) => AuditRecord::Commit {
             advances: chunk.advances,
             added: chunk.parts_added,

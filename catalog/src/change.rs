@@ -23,7 +23,7 @@ use crate::streams::require_leader;
 use crate::transaction::Failure;
 use crate::{
     Catalog, CatalogError, ChangeId, ChangeKind, ChangeState, CutOver, DrainedStream, Epoch, Fence, FinishOutcome,
-    Offset, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineState, PipelineVersion, SeekTarget,
+    Offset, PartitionIdentity, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineState, PipelineVersion, SeekTarget,
     Stream, StreamId, StreamIdentity, StreamState,
 };
 
@@ -182,10 +182,12 @@ impl Catalog {
                 Some(committed) if target.never_back => target.start.max(committed),
                 _ => target.start,
             };
-            let identity = StreamIdentity { generation: last.identity.generation + 1, ..last.identity.clone() };
+            let of = last.partition();
+            let identity = PartitionIdentity { generation: of.generation + 1, ..of.clone() };
+            let by_identity = keys::stream_of_identity::ser_key(&identity);
+            let identity = StreamIdentity::Partition(identity);
             let id = StreamId(next_id(transaction, Counter::Stream).await?);
             let stream = Stream { id, identity, table: pipeline.table, start, state: StreamState::Open };
-            let by_identity = keys::stream_of_identity::ser_key(&stream.identity);
             transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
             transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
             let checkpoint = CheckpointRecord { next: start, table: pipeline.table };
@@ -317,7 +319,7 @@ fn is_under_way(pipeline: &Pipeline, change: &PipelineChange) -> CatalogError {
 /// The newest stream of a target's partition.
 fn newest_of<'a>(streams: &'a [Stream], target: &SeekTarget) -> Option<&'a Stream> {
     let of_it =
-        |stream: &&Stream| stream.identity.partition == target.partition && stream.identity.topic == target.topic;
+        |stream: &&Stream| stream.partition().partition == target.partition && stream.partition().topic == target.topic;
     streams.iter().filter(of_it).max_by_key(|stream| (stream.state == StreamState::Open, stream.id))
 }
 

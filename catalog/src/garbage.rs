@@ -6,10 +6,11 @@ use crate::keys::{
     self,
     garbage::GarbageRecord,
     log::{CommitChunk, LogRecord},
+    truncated::TruncatedRecord,
 };
-use crate::store::{KvTransaction, RangeOptions};
+use crate::store::{KvTransaction, RangeOptions, Read, scan};
 use crate::transaction::Failure;
-use crate::{Catalog, CatalogError, TableId};
+use crate::{Catalog, CatalogError, TableId, Version};
 
 /// How many log records of a dropped table become garbage in one transaction: at 100 kB each, well within its size.
 const RECORDS_IN_A_TRANSACTION: usize = 50;
@@ -32,7 +33,8 @@ impl Catalog {
     /// The same, with since when, for a sweeper that waits for queries to end.
     pub async fn garbage_records(&self, limit: usize) -> Result<Vec<Garbage>, CatalogError> {
         let found = self.list_garbage(limit).await?;
-        match found.len() < limit && self.expand_dropped_tables().await? > 0 {
+        let is_short = found.len() < limit;
+        match is_short && (self.expand_dropped_tables().await? > 0 || self.expand_truncated_tables().await? > 0) {
             true => self.list_garbage(limit).await,
             false => Ok(found),
         }
@@ -69,6 +71,25 @@ impl Catalog {
         .await
     }
 
+    /// The same for a truncated table. A part that was made garbage before, and deleted, may be listed once more.
+    ///
+    /// Unknown outcome: run again; a record that is turned into garbage twice is the same garbage.
+    async fn expand_truncated_tables(&self) -> Result<usize, CatalogError> {
+        self.settled("turning a truncated table into garbage", |transaction| {
+            async move {
+                for (key, value) in scan(transaction, keys::truncated::all(), Read::Serializable).await? {
+                    let (through, record) = keys::truncated::deser_value(&key, &value)?;
+                    if record.done < through {
+                        return expand_truncated(transaction, keys::truncated::deser_key(&key)?, through, record).await;
+                    }
+                }
+                Ok(0)
+            }
+            .boxed()
+        })
+        .await
+    }
+
     /// Turns some of each dropped table's log into garbage records; answers how many log records it took.
     ///
     /// Unknown outcome: run again; each log record becomes garbage in the transaction that removes it.
@@ -85,6 +106,33 @@ impl Catalog {
         })
         .await
     }
+}
+
+/// Makes the parts of a TRUNCATE's log garbage, some records at a time: those up to its version, after those that are done.
+/// The records stay: streams and labels are read from them.
+async fn expand_truncated(
+    transaction: &mut dyn KvTransaction,
+    table: TableId,
+    through: Version,
+    record: TruncatedRecord,
+) -> Result<usize, Failure> {
+    let TruncatedRecord { since, done } = record;
+    let options = RangeOptions { limit: RECORDS_IN_A_TRANSACTION, ..RangeOptions::default() };
+    let page = transaction.range(keys::log::between(table, done, through), options).await?;
+    let mut last = through;
+    for (key, value) in &page.entries {
+        if let LogRecord::Commit(CommitChunk { parts_added, .. }) = keys::log::deser_value(key, value)? {
+            for part in parts_added {
+                transaction
+                    .set(&keys::garbage::ser_key(&part.path), &keys::garbage::ser_value(&GarbageRecord { since }));
+            }
+        }
+        (_, last) = keys::log::deser_key(key)?;
+    }
+    let done = if page.more { last } else { through };
+    let value = keys::truncated::ser_value_at(through, &TruncatedRecord { since, done });
+    transaction.set(&keys::truncated::ser_key(table), &value);
+    Ok(page.entries.len().max(1))
 }
 
 async fn expand(transaction: &mut dyn KvTransaction, table: TableId, since: i64) -> Result<usize, Failure> {

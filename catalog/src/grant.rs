@@ -50,7 +50,9 @@ impl Catalog {
     ) -> Result<Ended, Failure> {
         let stream = request.stream;
         let record = keys::get(transaction, &keys::stream::ser_key(stream), keys::stream::deser_value).await?;
-        let Some(record) = record.filter(|record| record.state == StreamState::Open) else {
+        // An insert channel belongs to its process for ever, so for a manager there is none to grant.
+        let record = record.filter(|record| record.state == StreamState::Open && !record.is_channel());
+        let Some(record) = record else {
             return Ok(Ended::As(GrantOutcome::Closed));
         };
         let newest = keys::get(transaction, &keys::owner::ser_key(stream), keys::owner::deser_value).await?;
@@ -73,7 +75,7 @@ impl Catalog {
         nonce: keys::Nonce,
     ) -> Result<Ended, Failure> {
         let stream = request.stream;
-        let fence = keys::pipeline_fence::ser_key(record.identity.pipeline);
+        let fence = keys::pipeline_fence::ser_key(record.partition().pipeline);
         let fence = keys::get(transaction, &fence, keys::pipeline_fence::deser_value).await?;
         // Read so that it conflicts: a commit of the previous owner that lands first moves where this one begins.
         let checkpoint = keys::checkpoint::ser_key(stream);
@@ -99,7 +101,7 @@ async fn refusal(
     record: &Stream,
     previous: Option<&Owner>,
 ) -> Result<Option<GrantOutcome>, Failure> {
-    let lease = keys::lease::ser_key(record.identity.pipeline);
+    let lease = keys::lease::ser_key(record.partition().pipeline);
     let lease = keys::get(transaction, &lease, keys::lease::deser_value).await?;
     if lease.map(|record| record.lease.epoch) != Some(request.manager) {
         return Ok(Some(GrantOutcome::NotLeader));

@@ -6,7 +6,7 @@ use vfs::planted;
 
 use crate::keys::{self, garbage::GarbageRecord};
 use crate::store::{Read, scan};
-use crate::{Catalog, CatalogError, UploadIntent};
+use crate::{Catalog, CatalogError, PartId, UploadIntent};
 
 /// How many intents go into one transaction: well within its size and age.
 const INTENTS_IN_A_TRANSACTION: usize = 1_000;
@@ -61,6 +61,29 @@ impl Catalog {
             .boxed()
         })
         .await
+    }
+
+    /// Writes the intents of these parts anew, as of now. A sweeper that judged them by their age before finds them changed.
+    ///
+    /// Unknown outcome: run again; only intents that are there are written.
+    pub(crate) async fn renew_intents(&self, parts: &[PartId]) -> Result<(), CatalogError> {
+        let created = self.wall();
+        for parts in parts.chunks(INTENTS_IN_A_TRANSACTION) {
+            self.settled("renewing upload intents", |transaction| {
+                async move {
+                    for part in parts {
+                        let key = keys::intent::ser_key(*part);
+                        if let Some(intent) = keys::get(transaction, &key, keys::intent::deser_value).await? {
+                            transaction.set(&key, &keys::intent::ser_value(&UploadIntent { created, ..intent }));
+                        }
+                    }
+                    Ok(())
+                }
+                .boxed()
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// All intents, for the sweeper to judge by age.

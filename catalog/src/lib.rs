@@ -14,9 +14,10 @@
 //! conflict, and none grows with what was committed before.
 //!
 //! ```text
-//!   a part:    staged (an intent) ──commit──> visible ──DROP TABLE──> garbage ──sweeper──> gone
+//!   a part:    staged (an intent) ──commit──> visible ──DROP or TRUNCATE TABLE──> garbage ──sweeper──> gone
 //!                     └──claimed by the sweeper──> garbage
 //!   a stream:  opened (start resolved) ──grant──> owned under an epoch ──grant──> … ──> closed
+//!   a channel: opened and granted to its process at once ──> committed to ──> closed, by it or by whoever starts after it
 //!   a commit:  sent ──> Committed | Fenced | Conflict
 //!                └────> MaybeCommitted ──same request again, or void──> one of these
 //! ```
@@ -58,6 +59,7 @@
 mod audit;
 mod catalog;
 mod change;
+mod channels;
 mod commit;
 mod ddl;
 mod error;
@@ -67,6 +69,7 @@ mod history;
 mod incidents;
 mod intents;
 mod keys;
+mod labels;
 mod lease;
 pub mod model;
 mod names;
@@ -76,6 +79,7 @@ mod snapshot;
 pub mod store;
 mod streams;
 mod transaction;
+mod truncate;
 mod version;
 mod void;
 mod watch;
@@ -86,6 +90,6 @@ pub use ddl::{NewColumn, NewPipeline, NewTable};
 pub use error::CatalogError;
 pub use garbage::Garbage;
 pub use model::*;
-pub use service::{CatalogService, VoidOutcome};
+pub use service::{CatalogService, ChannelService, VoidOutcome};
 pub use settle::commit_settled;
 pub use watch::Watch;

@@ -6,8 +6,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::{
-    Catalog, CatalogError, CommitOutcome, CommitRequest, CommitToken, TableId, TableSnapshot, UploadIntent, Version,
-    WriterId,
+    Catalog, CatalogError, Channel, ChannelCloser, ChannelIdentity, CommitOutcome, CommitRequest, CommitToken,
+    LabelOutcome, PartId, TableId, TableSnapshot, UploadIntent, Version, WriterId,
 };
 
 /// How a void ended.
@@ -39,6 +39,52 @@ pub trait CatalogService: Send + Sync + fmt::Debug {
 
     /// The table as of all commits answered before this call.
     async fn snapshot(&self, table: TableId) -> Result<TableSnapshot, CatalogError>;
+}
+
+/// The catalog as an insert channel sees it.
+#[async_trait]
+pub trait ChannelService: CatalogService {
+    /// Opens the channel of that identity into a table. `NotFound` if the table is gone. Run again, it answers the same channel.
+    async fn open_channel(&self, table: TableId, identity: &ChannelIdentity) -> Result<Channel, CatalogError>;
+
+    /// Closes it: no commit of it succeeds any more (I2). Its own process does so once it knows the end of all that it sent.
+    async fn close_channel(
+        &self,
+        table: TableId,
+        identity: &ChannelIdentity,
+        closer: ChannelCloser,
+    ) -> Result<(), CatalogError>;
+
+    /// How the INSERT ended that left this label, if one did.
+    async fn label(&self, table: TableId, label: &str) -> Result<Option<LabelOutcome>, CatalogError>;
+
+    /// Makes intents young again, so that the sweeper does not take the uploads of a writer that is still at work. Of parts
+    /// whose intent is gone nothing is changed: their commit is `Fenced`.
+    async fn renew(&self, parts: &[PartId]) -> Result<(), CatalogError>;
+}
+
+#[async_trait]
+impl ChannelService for Catalog {
+    async fn open_channel(&self, table: TableId, identity: &ChannelIdentity) -> Result<Channel, CatalogError> {
+        self.open_channel_settled(table, identity).await
+    }
+
+    async fn close_channel(
+        &self,
+        table: TableId,
+        identity: &ChannelIdentity,
+        closer: ChannelCloser,
+    ) -> Result<(), CatalogError> {
+        self.close_channel_settled(table, identity, closer).await
+    }
+
+    async fn label(&self, table: TableId, label: &str) -> Result<Option<LabelOutcome>, CatalogError> {
+        self.label_outcome(table, label).await
+    }
+
+    async fn renew(&self, parts: &[PartId]) -> Result<(), CatalogError> {
+        self.renew_intents(parts).await
+    }
 }
 
 #[async_trait]

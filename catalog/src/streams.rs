@@ -10,7 +10,8 @@ use crate::keys::{self, checkpoint::CheckpointRecord, counter::Counter, log::Log
 use crate::store::{KvTransaction, Read, scan};
 use crate::transaction::Failure;
 use crate::{
-    Catalog, CatalogError, Epoch, Offset, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView,
+    Catalog, CatalogError, Epoch, Offset, PartitionIdentity, PipelineId, Stream, StreamId, StreamIdentity, StreamState,
+    StreamView,
 };
 
 impl Catalog {
@@ -20,7 +21,7 @@ impl Catalog {
     /// `NotLeader` if the manager's epoch is not the newest. Unknown outcome: run again; the identity finds the stream.
     pub async fn open_stream(
         &self,
-        identity: StreamIdentity,
+        identity: PartitionIdentity,
         start: Offset,
         manager: Epoch,
     ) -> Result<Arc<Stream>, CatalogError> {
@@ -33,7 +34,7 @@ impl Catalog {
     /// which begin at their earliest offset, and not at the pipeline's start.)*
     pub async fn open_streams(
         &self,
-        streams: &[(StreamIdentity, Offset)],
+        streams: &[(PartitionIdentity, Offset)],
         manager: Epoch,
     ) -> Result<Vec<Arc<Stream>>, CatalogError> {
         self.settled("opening streams", |transaction| self.attempt_open_streams(transaction, streams, manager).boxed())
@@ -43,7 +44,7 @@ impl Catalog {
     async fn attempt_open_streams(
         &self,
         transaction: &mut dyn KvTransaction,
-        streams: &[(StreamIdentity, Offset)],
+        streams: &[(PartitionIdentity, Offset)],
         manager: Epoch,
     ) -> Result<Vec<Arc<Stream>>, Failure> {
         let (mut all, mut opened) = (Vec::with_capacity(streams.len()), Vec::new());
@@ -56,7 +57,13 @@ impl Catalog {
             let table = ddl::pipeline::require(transaction, identity.pipeline).await?.table;
             require_leader(transaction, identity.pipeline, manager).await?;
             let id = StreamId(next_id(transaction, Counter::Stream).await?);
-            let stream = Stream { id, identity: identity.clone(), table, start: *start, state: StreamState::Open };
+            let stream = Stream {
+                id,
+                identity: StreamIdentity::Partition(identity.clone()),
+                table,
+                start: *start,
+                state: StreamState::Open,
+            };
             transaction.set(&by_identity, &keys::stream_of_identity::ser_value(id));
             transaction.set(&keys::stream::ser_key(id), &keys::stream::ser_value(&stream));
             let checkpoint = CheckpointRecord { next: *start, table };
@@ -86,7 +93,11 @@ impl Catalog {
                 if record.state == StreamState::Closed {
                     return Ok(());
                 }
-                require_leader(transaction, record.identity.pipeline, manager).await?;
+                let Some(partition) = record.identity.partition() else {
+                    let what = "an insert channel is closed by its process, not by a manager: report this defect";
+                    return Err(CatalogError::invalid(format!("stream {stream}: {what}")).into());
+                };
+                require_leader(transaction, partition.pipeline, manager).await?;
                 record.state = StreamState::Closed;
                 transaction.set(key, &keys::stream::ser_value(&record));
                 // Without an owner no epoch is the newest, and every commit is fenced (I2).
@@ -106,7 +117,8 @@ impl Catalog {
     pub async fn streams(&self, pipeline: PipelineId) -> Result<Vec<StreamView>, CatalogError> {
         let table = self.pipeline_by_id(pipeline).await?.table;
         let streams = self.fold_to_head(table).await?.streams();
-        Ok(streams.into_iter().filter(|view| view.stream.identity.pipeline == pipeline).collect())
+        let is_of = |view: &StreamView| view.stream.identity.partition().is_some_and(|it| it.pipeline == pipeline);
+        Ok(streams.into_iter().filter(is_of).collect())
     }
 }
 

@@ -143,6 +143,7 @@ impl Node {
             objects,
             world,
             intent_age: Duration::from_secs(settings.sweeper.intent_age_seconds),
+            label_age: Duration::from_secs(settings.sweeper.label_age_seconds),
         };
         let servers = vec![
             tokio::spawn(Arc::clone(&manager).run()),

@@ -246,11 +246,13 @@ impl QuerySection {
 pub struct SweeperSection {
     /// An intent older than this many seconds is tried. Only a matter of when: the claim itself is a compare-and-set.
     pub intent_age_seconds: u64,
+    /// The label of an INSERT is known for this long, and then forgotten.
+    pub label_age_seconds: u64,
 }
 
 impl Default for SweeperSection {
     fn default() -> Self {
-        Self { intent_age_seconds: 3_600 }
+        Self { intent_age_seconds: 3_600, label_age_seconds: 3 * 24 * 3_600 }
     }
 }
 
@@ -285,7 +287,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("wal", &["bytes_max", "segment_bytes", "queue_bytes", "disk_reserve"]),
     ("source", &["queue_bytes", "batch_bytes"]),
     ("query", &["statements_max", "statements_wait_seconds", "spill_limit"]),
-    ("sweeper", &["intent_age_seconds"]),
+    ("sweeper", &["intent_age_seconds", "label_age_seconds"]),
 ];
 
 impl Settings {
@@ -365,6 +367,11 @@ impl Settings {
                 "sweeper.intent_age_seconds",
                 self.sweeper.intent_age_seconds.to_string(),
                 "uploads older than this are swept",
+            ),
+            row(
+                "sweeper.label_age_seconds",
+                self.sweeper.label_age_seconds.to_string(),
+                "the label of an INSERT is known for this long",
             ),
         ]
     }

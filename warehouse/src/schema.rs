@@ -108,6 +108,12 @@ pub fn storage_schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// A table's columns in order, without the hidden ones: rows that no stream has taken in yet.
+pub fn row_schema(table: &Table) -> SchemaRef {
+    let fields: Vec<Field> = table.columns.iter().map(column_field).collect();
+    Arc::new(Schema::new(fields))
+}
+
 /// How rows of any error table are stored.
 pub fn error_schema() -> SchemaRef {
     let text = |name: &str, nullable: bool, id: i32| field(name, DataType::Utf8, nullable, id);

@@ -157,7 +157,7 @@ impl Walk {
         let mut source = self.connector.open(&self.ground.pipeline.source, options).await?;
         let mut partition_of = BTreeMap::new();
         for held in &self.ground.streams {
-            let partition = held.stream.identity.partition;
+            let partition = held.stream.partition().partition;
             partition_of.insert(held.stream.id, partition);
             let stream = SourceStream {
                 stream: held.stream.id,
@@ -197,7 +197,7 @@ impl Walk {
         let origin = |stream: StreamId| {
             let held = self.ground.streams.iter().find(|held| held.stream.id == stream).context("a granted stream")?;
             let topic = self.feed.topic.as_str().into();
-            Ok::<_, anyhow::Error>(StreamOrigin { stream, topic, partition: held.stream.identity.partition })
+            Ok::<_, anyhow::Error>(StreamOrigin { stream, topic, partition: held.stream.partition().partition })
         };
         let mut batches = Vec::with_capacity(fetched.len());
         let meter = Meter::start();

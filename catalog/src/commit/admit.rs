@@ -5,6 +5,7 @@
 //!  voided ───────────────────────────────────> Fenced(Void)       (I6: its writer has forgotten it)
 //!  table's or pipeline's fence not as known ─> Fenced(Table | Pipeline)
 //!  other columns ────────────────────────────> Conflict(Schema)
+//!  a label there ────────────────────────────> Conflict(Labels)   (an INSERT is a retry: its rows are committed already)
 //!  an epoch not the request's ───────────────> Fenced(Streams)    (I2)
 //!  an offset not the request's start ────────> Conflict(Offsets)  (I3: no hole, no row twice)
 //!  an intent missing ────────────────────────> Fenced(Intents)    (I7: the sweeper may have deleted the object)
@@ -16,7 +17,8 @@ use vfs::planted;
 use crate::keys::checkpoint::CheckpointRecord;
 use crate::keys::table_fence::TableFenceRecord;
 use crate::{
-    CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fence, Fenced, PartId, StreamAdvance, StreamId, Version,
+    CommitOutcome, CommitRequest, CommitToken, Conflict, Epoch, Fence, Fenced, LabelOutcome, PartId, StreamAdvance,
+    StreamId, Version,
 };
 
 /// What a commit reads of the catalog, all in one transaction.
@@ -30,6 +32,8 @@ pub(super) struct Standing {
     pub(super) table: Option<TableFenceRecord>,
     /// The pipeline's fence; `None` once it is dropped, and where the request names no pipeline.
     pub(super) pipeline: Option<Fence>,
+    /// Those labels of the request that an INSERT left before.
+    pub(super) labels: Vec<(String, LabelOutcome)>,
     /// Each stream of the request, in its order.
     pub(super) streams: Vec<StreamStanding>,
     /// Those parts of the request whose intent is not there.
@@ -80,6 +84,9 @@ fn refusal(standing: &Standing, request: &CommitRequest) -> Option<CommitOutcome
     if table.schema != request.schema {
         return Some(CommitOutcome::Conflict(Conflict::Schema(table.schema)));
     }
+    if !standing.labels.is_empty() {
+        return Some(CommitOutcome::Conflict(Conflict::Labels(standing.labels.clone())));
+    }
     let streams = || request.streams.iter().zip(&standing.streams);
     let lost: Vec<StreamId> =
         streams().filter(|(advance, found)| is_lost(advance, found)).map(|(a, _)| a.stream).collect();
@@ -127,12 +134,15 @@ mod tests {
             voided: false,
             table: Some(TableFenceRecord { fence: request.table_fence, schema: request.schema }),
             pipeline: request.pipeline.map(|(_, fence)| fence),
+            labels: Vec::new(),
             streams: request.streams.iter().map(stream).collect(),
             intents_missing: Vec::new(),
         }
     }
 
     type Break = fn(&mut Standing);
+
+    const LABELLED: LabelOutcome = LabelOutcome { version: Version([3; 16]), rows: 2 };
 
     /// Each step broken, in PROTOCOL's order, and how the commit then ends.
     fn steps(request: &CommitRequest) -> Vec<(Break, CommitOutcome)> {
@@ -150,6 +160,10 @@ mod tests {
             (
                 |it| it.table.as_mut().unwrap().schema = SchemaId(9),
                 CommitOutcome::Conflict(Conflict::Schema(SchemaId(9))),
+            ),
+            (
+                |it| it.labels = vec![("a".into(), LABELLED)],
+                CommitOutcome::Conflict(Conflict::Labels(vec![("a".into(), LABELLED)])),
             ),
             (|it| it.streams[1].epoch.as_mut().unwrap().0 += 1, CommitOutcome::Fenced(Fenced::Streams(vec![second]))),
             (|it| it.streams[0].epoch = None, CommitOutcome::Fenced(Fenced::Streams(vec![first]))),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vfs::planted;
 
-use crate::{CommitRequest, GapKind, Ledger, Part, PartKind, StreamAdvance, StreamId, WriterId};
+use crate::{CommitRequest, GapKind, Ledger, Part, PartKind, StreamAdvance, StreamId, WriterId, labels};
 
 /// Rows of one stream in the parts of a request, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,7 @@ struct Counted {
 /// without the request's name.
 pub(super) fn check(request: &CommitRequest) -> Result<(), String> {
     check_writer(request)?;
+    check_labels(request)?;
     if request.streams.is_empty() {
         return Err("it advances no stream".to_owned());
     }
@@ -50,6 +51,16 @@ fn check_writer(request: &CommitRequest) -> Result<(), String> {
         (WriterId::Channel(_), None) => Ok(()),
         (writer, pipeline) => Err(format!("writer {writer} names pipeline {:?}", pipeline.map(|(id, _)| id.0))),
     }
+}
+
+fn check_labels(request: &CommitRequest) -> Result<(), String> {
+    if !request.labels.is_empty() && !matches!(request.writer, WriterId::Channel(_)) {
+        return Err("it leaves labels, and is no insert channel's".to_owned());
+    }
+    if let Some(pair) = request.labels.windows(2).find(|pair| pair[0].label >= pair[1].label) {
+        return Err(format!("label {:?} does not stand before label {:?}", pair[0].label, pair[1].label));
+    }
+    request.labels.iter().find_map(|it| labels::fault(&it.label)).map_or(Ok(()), Err)
 }
 
 /// The offsets of one stream: not none, each with its fate, the lost ones also as ranges.
@@ -149,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::commit::sample;
-    use crate::{Gap, Offset, OffsetRange, PartStream};
+    use crate::{CommitLabel, Gap, Offset, OffsetRange, PartStream};
 
     fn broken(breaking: impl FnOnce(&mut CommitRequest)) -> String {
         let mut request = sample::request();
@@ -163,6 +174,7 @@ mod tests {
         let faults = [
             broken(|request| request.pipeline = None),
             broken(|request| request.writer = WriterId::Channel(StreamId(1))),
+            broken(|request| request.labels = vec![CommitLabel { label: "a".into(), rows: 1 }]),
             broken(|request| request.streams.clear()),
             broken(|request| request.streams.reverse()),
             broken(|request| request.streams[1] = request.streams[0].clone()),
@@ -185,6 +197,19 @@ mod tests {
             broken(|request| request.parts[0].streams.clear()),
         ];
         assert!(faults.iter().all(|fault| fault.len() > 10), "{faults:?}");
+    }
+
+    #[test]
+    fn an_insert_channel_leaves_each_label_once_and_none_that_is_too_long() {
+        let labelled = |labels: &[&str]| {
+            let mut request = sample::request();
+            (request.writer, request.pipeline) = (WriterId::Channel(StreamId(11)), None);
+            request.labels = labels.iter().map(|it| CommitLabel { label: (*it).to_owned(), rows: 1 }).collect();
+            check(&request)
+        };
+        assert_eq!(labelled(&["a", "b"]), Ok(()));
+        assert!(labelled(&["a", "a"]).is_err() && labelled(&["b", "a"]).is_err() && labelled(&[""]).is_err());
+        assert!(labelled(&[&"x".repeat(129)]).unwrap_err().contains("128"));
     }
 
     proptest! {

@@ -20,10 +20,12 @@ pub(crate) mod sample;
 use futures::FutureExt;
 use vfs::planted;
 
-use crate::keys::{self, checkpoint::CheckpointRecord};
+use crate::keys::{self, checkpoint::CheckpointRecord, label::LabelRecord};
 use crate::store::{KvTransaction, Read};
 use crate::transaction::Failure;
-use crate::{Catalog, CatalogError, CommitOutcome, CommitRequest, StreamAdvance, TableId};
+use crate::{
+    Catalog, CatalogError, CommitLabel, CommitOutcome, CommitRequest, LabelOutcome, StreamAdvance, TableId,
+};
 
 use admit::{Decision, Standing, StreamStanding, admit};
 
@@ -44,11 +46,12 @@ impl Catalog {
         let wrong =
             |fault| CatalogError::invalid(format!("the commit {} of {}: {fault}", request.token, request.writer));
         check::check(request).map_err(wrong)?;
-        let chunks = &chunks::encode(request, self.wall()).map_err(wrong)?;
+        let wall = self.wall();
+        let chunks = &chunks::encode(request, wall).map_err(wrong)?;
         let last = u16::try_from(chunks.len() - 1).expect("encode counted them");
         let begun = self.world().clock.now();
         let apply = self.stamped_once(OPERATION, |transaction| {
-            async move { self.attempt_commit(transaction, request, chunks, last).await }.boxed()
+            async move { self.attempt_commit(transaction, request, chunks, wall).await }.boxed()
         });
         let outcome = match apply.await? {
             (Ended::Applied, stamp) => CommitOutcome::Committed(self.version(stamp, last)),
@@ -64,7 +67,7 @@ impl Catalog {
         transaction: &mut dyn KvTransaction,
         request: &CommitRequest,
         chunks: &[Vec<u8>],
-        last: u16,
+        wall: i64,
     ) -> Result<Ended, Failure> {
         let standing = read(transaction, request).await?;
         match admit(&standing, request) {
@@ -76,14 +79,15 @@ impl Catalog {
             }
             Decision::Apply => {
                 check_tables(request, &standing)?;
-                self.apply(transaction, request, chunks, last);
+                self.apply(transaction, request, chunks, wall);
                 Ok(Ended::Applied)
             }
         }
     }
 
     /// PROTOCOL's steps 5 and 6.
-    fn apply(&self, transaction: &mut dyn KvTransaction, request: &CommitRequest, chunks: &[Vec<u8>], last: u16) {
+    fn apply(&self, transaction: &mut dyn KvTransaction, request: &CommitRequest, chunks: &[Vec<u8>], wall: i64) {
+        let last = u16::try_from(chunks.len() - 1).expect("encode counted them");
         if !planted::is("sweeper-ignores-what-is-visible") {
             for part in &request.parts {
                 transaction.clear(&keys::intent::ser_key(part.id));
@@ -93,6 +97,13 @@ impl Catalog {
         advance_offsets(transaction, request);
         let token = keys::token::ser_value(self.era(), last, request.token);
         transaction.set_versionstamped_value(&keys::token::ser_key(request.writer), token);
+        for CommitLabel { label, rows } in &request.labels {
+            let record = LabelRecord { rows: *rows, wall };
+            let value = keys::label::ser_value(self.era(), last, &record);
+            transaction.set_versionstamped_value(&keys::label::ser_key(request.table, label), value);
+            let age = keys::label_age::ser_key(wall, request.table, label);
+            transaction.set(&age, &keys::label_age::ser_value());
+        }
     }
 
     /// Appends records to a table's log and moves its head, both blind. The head never stands between two of them.
@@ -129,6 +140,15 @@ async fn read(transaction: &mut dyn KvTransaction, request: &CommitRequest) -> R
         }
         None => None,
     };
+    let mut labels = Vec::new();
+    for CommitLabel { label, .. } in &request.labels {
+        let key = keys::label::ser_key(request.table, label);
+        if let Some((version, LabelRecord { rows, .. })) =
+            keys::get(transaction, &key, keys::label::deser_value).await?
+        {
+            labels.push((label.clone(), LabelOutcome { version, rows }));
+        }
+    }
     let mut streams = Vec::with_capacity(request.streams.len());
     for StreamAdvance { stream, .. } in &request.streams {
         let owner = keys::get(transaction, &keys::owner::ser_key(*stream), keys::owner::deser_value).await?;
@@ -142,7 +162,7 @@ async fn read(transaction: &mut dyn KvTransaction, request: &CommitRequest) -> R
             intents_missing.push(part.id);
         }
     }
-    Ok(Standing { slot, voided, table, pipeline, streams, intents_missing })
+    Ok(Standing { slot, voided, table, pipeline, labels, streams, intents_missing })
 }
 
 /// A stream's rows go to one table for ever: another one is a defect of the writer.

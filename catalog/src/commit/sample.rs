@@ -35,6 +35,7 @@ pub(crate) fn request() -> CommitRequest {
             part(0xa1, PartKind::Rows, &[(11, 100, 110, 4), (12, 0, 5, 5)]),
             part(0xa2, PartKind::Errors, &[(11, 101, 103, 2)]),
         ],
+        labels: Vec::new(),
     }
 }
 

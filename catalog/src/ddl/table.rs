@@ -7,9 +7,10 @@ use futures::FutureExt;
 
 use crate::ddl::NewColumn;
 use crate::keys::{self, counter::Counter, dropped::DroppedRecord, table::TableRecord, table_fence::TableFenceRecord};
+use crate::keys::unnamed_table::UnnamedRecord;
 use crate::store::{KvTransaction, RangeOptions, Read, scan};
 use crate::transaction::Failure;
-use crate::{Catalog, CatalogError, PartitionTransform, SchemaId, Table, TableId, names};
+use crate::{Catalog, CatalogError, NodeId, PartitionTransform, SchemaId, Table, TableId, channels, names};
 
 /// The columns of a table as it is made.
 const FIRST_SCHEMA: SchemaId = SchemaId(1);
@@ -45,7 +46,9 @@ impl Catalog {
                     }
                     let id = TableId(next_id(transaction, Counter::Table).await?);
                     let record = TableRecord { table: Table { id, database, ..drawn.clone() }, nonce };
-                    write(transaction, &record)?;
+                    check_record_size(&record)?;
+                    write_record(transaction, &record);
+                    name(transaction, &record.table);
                     Ok(record.table)
                 }
                 .boxed()
@@ -85,9 +88,103 @@ impl Catalog {
                 let found = find(transaction, database, name).await?;
                 if found.is_some_and(|found| found.table.id == table.id) {
                     refuse_if_written(transaction, table).await?;
-                    erase(transaction, table, since);
+                    erase(transaction, table, since).await?;
                 }
                 Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// Makes a table that has no name yet, for process `process` of `node` to fill: nobody sees it before
+    /// [`Catalog::name_table`]. `AlreadyExists` if its name is taken by now.
+    pub async fn create_unnamed_table(
+        &self,
+        new: NewTable,
+        node: &NodeId,
+        process: u64,
+    ) -> Result<Arc<Table>, CatalogError> {
+        let new = &new;
+        let drawn = &self.draw(new)?;
+        let nonce = self.nonce();
+        let table = self
+            .settled("creating a table", |transaction| {
+                async move {
+                    let database = database::require(transaction, &new.database).await?;
+                    if find(transaction, &new.database, &new.name).await?.is_some() {
+                        return Err(CatalogError::AlreadyExists { what: describe(&new.database, &new.name) }.into());
+                    }
+                    let id = TableId(next_id(transaction, Counter::Table).await?);
+                    let record = TableRecord { table: Table { id, database, ..drawn.clone() }, nonce };
+                    check_record_size(&record)?;
+                    write_record(transaction, &record);
+                    let unnamed = UnnamedRecord { node: node.clone(), process };
+                    transaction.set(&keys::unnamed_table::ser_key(id), &keys::unnamed_table::ser_value(&unnamed));
+                    Ok(record.table)
+                }
+                .boxed()
+            })
+            .await?;
+        Ok(Arc::new(table))
+    }
+
+    /// Gives a table its name: it is there from here on, with all that was committed to it. `AlreadyExists` if another has the
+    /// name by now, `NotFound` if the table was dropped.
+    ///
+    /// Unknown outcome: run again; a table that has its name is named.
+    pub async fn name_table(&self, id: TableId) -> Result<Arc<Table>, CatalogError> {
+        let table = self
+            .settled("naming a table", |transaction| {
+                async move {
+                    let table = require(transaction, id).await?;
+                    database::require(transaction, &table.database).await?;
+                    let unnamed = keys::unnamed_table::ser_key(id);
+                    if transaction.get(&unnamed, Read::Serializable).await?.is_some() {
+                        if find(transaction, &table.database, &table.name).await?.is_some() {
+                            let what = describe(&table.database, &table.name);
+                            return Err(CatalogError::AlreadyExists { what }.into());
+                        }
+                        transaction.clear(&unnamed);
+                        name(transaction, &table);
+                    }
+                    Ok(table)
+                }
+                .boxed()
+            })
+            .await?;
+        Ok(Arc::new(table))
+    }
+
+    /// Drops a table that never got its name. One that has it by now stays.
+    pub async fn drop_unnamed_table(&self, id: TableId) -> Result<(), CatalogError> {
+        let since = self.wall();
+        let unnamed = &keys::unnamed_table::ser_key(id);
+        self.settled("dropping a table without a name", |transaction| {
+            async move {
+                if transaction.get(unnamed, Read::Serializable).await?.is_some() {
+                    let table = require(transaction, id).await?;
+                    erase(transaction, &table, since).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    /// The tables without a name that a server left, in all of its processes but `process`: those have died.
+    pub async fn unnamed_tables_of_dead(&self, node: &NodeId, process: u64) -> Result<Vec<TableId>, CatalogError> {
+        self.once("listing tables without a name", |transaction| {
+            async move {
+                let mut dead = Vec::new();
+                for (key, value) in scan(transaction, keys::unnamed_table::all(), Read::Snapshot).await? {
+                    let record = keys::unnamed_table::deser_value(&key, &value)?;
+                    if record.node == *node && record.process != process {
+                        dead.push(keys::unnamed_table::deser_key(&key)?);
+                    }
+                }
+                Ok(dead)
             }
             .boxed()
         })
@@ -136,8 +233,21 @@ impl Catalog {
 
 /// The table with that id. The transaction conflicts with its DROP.
 pub(crate) async fn require(transaction: &mut dyn KvTransaction, id: TableId) -> Result<Table, Failure> {
+    require_record(transaction, id).await.map(|record| record.table)
+}
+
+/// The same, with the record around it.
+pub(crate) async fn require_record(transaction: &mut dyn KvTransaction, id: TableId) -> Result<TableRecord, Failure> {
     let found = keys::get(transaction, &keys::table::ser_key(id), keys::table::deser_value).await?;
-    found.map(|record| record.table).ok_or_else(|| gone(id).into())
+    found.ok_or_else(|| gone(id).into())
+}
+
+/// Writes a table's record and its fence.
+pub(crate) fn write_record(transaction: &mut dyn KvTransaction, record: &TableRecord) {
+    let table = &record.table;
+    transaction.set(&keys::table::ser_key(table.id), &keys::table::ser_value(record));
+    let fence = TableFenceRecord { fence: table.fence, schema: table.schema };
+    transaction.set(&keys::table_fence::ser_key(table.id), &keys::table_fence::ser_value(&fence));
 }
 
 /// What to say of a table that was there when its id was given out.
@@ -173,26 +283,33 @@ fn describe(database: &str, name: &str) -> String {
     format!("table `{database}`.`{name}`")
 }
 
-fn write(transaction: &mut dyn KvTransaction, record: &TableRecord) -> Result<(), CatalogError> {
-    let TableRecord { table, .. } = record;
-    let value = keys::table::ser_value(record);
-    check_size(&describe(&table.database, &table.name), &value)?;
-    transaction.set(&keys::table::ser_key(table.id), &value);
+fn check_record_size(record: &TableRecord) -> Result<(), CatalogError> {
+    let Table { database, name, .. } = &record.table;
+    check_size(&describe(database, name), &keys::table::ser_value(record))
+}
+
+fn name(transaction: &mut dyn KvTransaction, table: &Table) {
     let by_name = keys::table_name::ser_key(&table.database, &table.name);
     transaction.set(&by_name, &keys::table_name::ser_value(table.id));
-    let fence = TableFenceRecord { fence: table.fence, schema: table.schema };
-    transaction.set(&keys::table_fence::ser_key(table.id), &keys::table_fence::ser_value(&fence));
-    Ok(())
 }
 
 /// Removes what the table is known by. A fence that is not there is as no writer knows it; the log stays for the sweeper.
-fn erase(transaction: &mut dyn KvTransaction, table: &Table, since: i64) {
+async fn erase(transaction: &mut dyn KvTransaction, table: &Table, since: i64) -> Result<(), Failure> {
+    channels::erase_all_of(transaction, table.id).await?;
+    transaction.clear_range(keys::label::of_table(table.id));
+    transaction.clear(&keys::truncated::ser_key(table.id));
+    let unnamed = keys::unnamed_table::ser_key(table.id);
+    if transaction.get(&unnamed, Read::Serializable).await?.is_some() {
+        transaction.clear(&unnamed);
+    } else {
+        transaction.clear(&keys::table_name::ser_key(&table.database, &table.name));
+    }
     transaction.clear(&keys::table_fence::ser_key(table.id));
     transaction.clear(&keys::table::ser_key(table.id));
     transaction.clear(&keys::rewrite::ser_key(table.id, keys::rewrite::ERRORS));
-    transaction.clear(&keys::table_name::ser_key(&table.database, &table.name));
     let dropped = DroppedRecord { since };
     transaction.set(&keys::dropped::ser_key(table.id), &keys::dropped::ser_value(&dropped));
+    Ok(())
 }
 
 /// A pipeline into the table that is made at the same time conflicts with this.

@@ -72,6 +72,14 @@ pub(super) fn ser_stamped<T: Serialize>(format: u8, era: u32, number: u16, recor
     VersionstampedValue { before: before.into(), after: after.into() }
 }
 
+/// The same value, where the version is known already.
+pub(super) fn ser_at<T: Serialize>(format: u8, version: Version, record: &T) -> Vec<u8> {
+    let mut bytes = vec![format];
+    bytes.extend_from_slice(&version.0);
+    serde_json::to_writer(&mut bytes, record).expect("records have text keys, and a vector takes every byte");
+    bytes
+}
+
 /// The version and the record of a value made by [`ser_stamped`].
 pub(super) fn deser_stamped<T: DeserializeOwned>(
     newest: u8,

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
+use super::channel::ChannelRecord;
 use super::checkpoint::CheckpointRecord;
 use super::counter::Counter;
 use super::database::DatabaseRecord;
 use super::dropped::DroppedRecord;
 use super::format::FormatRecord;
 use super::garbage::GarbageRecord;
+use super::label::LabelRecord;
 use super::lease::LeaseRecord;
 use super::log::{CommitChunk, LogRecord};
 use super::owner::OwnerRecord;
@@ -20,13 +22,15 @@ use super::pipeline::PipelineRecord;
 use super::rewrite::RewriteRecord;
 use super::table::TableRecord;
 use super::table_fence::TableFenceRecord;
+use super::truncated::TruncatedRecord;
+use super::unnamed_table::UnnamedRecord;
 use super::*;
 use crate::commit::sample;
 use crate::store::{Stamp, VersionstampedValue};
 use crate::{
-    ChangeId, ChangeKind, ChangeState, Column, ColumnId, ColumnType, CommitToken, CutOver, DecimalText, Epoch,
+    ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken, CutOver, DecimalText, Epoch,
     ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident, IncidentKind, IntegerWidth, KafkaSource, Lease,
-    NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionTransform, Pipeline, PipelineChange,
+    NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionIdentity, PartitionTransform, Pipeline, PipelineChange,
     PipelineDefinition, PipelineId, PipelineSettings, PipelineState, PipelineVersion, RecordFormat, Scalar, SchemaId,
     SeekTarget, StartPosition, Stream, StreamId, StreamIdentity, StreamState, Table, TableId, TaskIndex, UploadIntent,
     Version, WriterId,
@@ -239,13 +243,13 @@ fn tables_and_pipelines() {
 }
 
 fn stream() -> Stream {
-    let identity = StreamIdentity {
+    let identity = StreamIdentity::Partition(PartitionIdentity {
         pipeline: PipelineId(5),
         topic: "clicks".into(),
         incarnation: "Zm9v".into(),
         partition: 3,
         generation: 1,
-    };
+    });
     Stream { id: StreamId(11), identity, table: TableId(2), start: Offset(100), state: StreamState::Open }
 }
 
@@ -263,7 +267,7 @@ fn owner(epoch: u64) -> Owner {
 fn streams_and_leases() {
     let stream = stream();
     check("stream", &stream::ser_key(stream.id), &stream::ser_value(&stream), &stream, stream::deser_value);
-    let key = stream_of_identity::ser_key(&stream.identity);
+    let key = stream_of_identity::ser_key(stream.partition());
     let value = stream_of_identity::ser_value(stream.id);
     check("stream_of_identity", &key, &value, &stream.id, stream_of_identity::deser_value);
     let record = CheckpointRecord { next: Offset(110), table: TableId(2) };
@@ -288,6 +292,37 @@ fn streams_and_leases() {
     };
     let key = incident::ser_key(PipelineId(5), 1);
     check("incident", &key, &incident::ser_value(&incident), &incident, incident::deser_value);
+}
+
+#[test]
+fn channels_and_labels() {
+    let identity = ChannelIdentity { node: NodeId("n-1".into()), process: u64::MAX, number: 2 };
+    let record = ChannelRecord { stream: StreamId(12), node: identity.node.clone() };
+    let key = channel::ser_key(TableId(2), &identity);
+    check("channel", &key, &channel::ser_value(&record), &record, channel::deser_value);
+    assert_eq!(channel::deser_key(&key), Ok((TableId(2), u64::MAX, 2)));
+    let stream = Stream {
+        id: StreamId(12),
+        identity: StreamIdentity::Channel(identity),
+        table: TableId(2),
+        start: Offset(0),
+        state: StreamState::Open,
+    };
+    check("stream_channel", &stream::ser_key(stream.id), &stream::ser_value(&stream), &stream, stream::deser_value);
+    let record = LabelRecord { rows: 3, wall: 1_700_000_000_000_000 };
+    let value = stamped(&label::ser_value(1, 3, &record));
+    check("label", &label::ser_key(TableId(2), "load-7"), &value, &(version(), record), label::deser_value);
+    let key = label_age::ser_key(1_700_000_000_000_000, TableId(2), "load-7");
+    check("label_age", &key, &label_age::ser_value(), &(), key_only(()));
+    assert_eq!(label_age::deser_key(&key), Ok((1_700_000_000_000_000, TableId(2), "load-7".into())));
+    let record = TruncatedRecord { since: 1_700_000_000_000_000, done: Version::ZERO };
+    let value = stamped(&truncated::ser_value(1, 3, &record));
+    check("truncated", &truncated::ser_key(TableId(2)), &value, &(version(), record), truncated::deser_value);
+    assert_eq!(truncated::ser_value_at(version(), &record), value);
+    let record = UnnamedRecord { node: NodeId("n-1".into()), process: 9 };
+    let key = unnamed_table::ser_key(TableId(2));
+    check("unnamed_table", &key, &unnamed_table::ser_value(&record), &record, unnamed_table::deser_value);
+    assert_eq!(unnamed_table::deser_key(&key), Ok(TableId(2)));
 }
 
 #[test]
@@ -347,6 +382,7 @@ fn log_records() {
         ("log_rewrite", LogRecord::Commit(rewrite)),
         ("log_grant", LogRecord::Grant { stream: StreamId(11), owner: owner(3) }),
         ("log_stream_opened", LogRecord::StreamOpened(stream())),
+        ("log_truncated", LogRecord::Truncated { wall: 1_700_000_000_000_000 }),
         ("log_streams_closed", LogRecord::StreamsClosed(vec![StreamId(11), StreamId(12)])),
     ] {
         check(name, &key, &log::ser_value(&record), &record, log::deser_value);

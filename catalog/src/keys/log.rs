@@ -28,6 +28,11 @@ pub(crate) enum LogRecord {
     StreamOpened(Stream),
     /// Nothing more will be committed to these.
     StreamsClosed(Vec<StreamId>),
+    /// Every part before this is gone, of both kinds. Streams go on where they are.
+    Truncated {
+        /// When, in microseconds since 1970, for people.
+        wall: i64,
+    },
 }
 
 /// A commit, or as much of it as fits a value. Each chunk can be folded by itself; the head never stands between two.

@@ -17,6 +17,9 @@
 //! | `fence/table/<table>` | fence, schema | table DDL | compared |
 //! | `fence/pipeline/<pipeline>` | fence | pipeline DDL, but not PAUSE | compared |
 //! | `stream/<stream>` | the stream | open, close | |
+//! | `channel/<table><process><number>` | stream id, node | open and close of an insert channel | |
+//! | `label/<table><label>` | version, rows | commit; forgotten by the sweeper | must be absent, written |
+//! | `label_age/<wall><table><label>` | | commit; forgotten by the sweeper | written |
 //! | `stream_of_identity/<identity>` | stream id | open | |
 //! | `offset/<stream>` | next offset, table | open, commit | compared, advanced |
 //! | `owner/<stream>` | version, newest grant | grant, close | compared |
@@ -29,9 +32,12 @@
 //! | `lease/<pipeline>` | the lease | the manager | |
 //! | `incident/<pipeline><number>` | the incident | tasks, RESUME | |
 //! | `garbage/<path>`, `dropped/<table>` | since when | sweeper, DROP TABLE | |
+//! | `truncated/<table>` | version, since when | TRUNCATE, sweeper | |
+//! | `unnamed_table/<table>` | node, process | CREATE TABLE AS | |
 //!
 //! Numbers in keys are big-endian, so that their order is that of the bytes; names are in lower case.
 
+pub(crate) mod channel;
 pub(crate) mod checkpoint;
 pub(crate) mod counter;
 pub(crate) mod database;
@@ -41,6 +47,8 @@ pub(crate) mod garbage;
 pub(crate) mod head;
 pub(crate) mod incident;
 pub(crate) mod intent;
+pub(crate) mod label;
+pub(crate) mod label_age;
 pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod owner;
@@ -58,6 +66,8 @@ pub(crate) mod table;
 pub(crate) mod table_fence;
 pub(crate) mod table_name;
 pub(crate) mod token;
+pub(crate) mod truncated;
+pub(crate) mod unnamed_table;
 pub(crate) mod void;
 
 mod codec;

@@ -3,12 +3,12 @@
 
 use super::codec;
 use crate::store::KeyRange;
-use crate::{CatalogError, PipelineId, StreamId, StreamIdentity};
+use crate::{CatalogError, PartitionIdentity, PipelineId, StreamId};
 
 const FORMAT: u8 = 1;
 const PREFIX: &str = "stream_of_identity/";
 
-pub(crate) fn ser_key(identity: &StreamIdentity) -> Vec<u8> {
+pub(crate) fn ser_key(identity: &PartitionIdentity) -> Vec<u8> {
     codec::key(
         PREFIX,
         &[

@@ -16,6 +16,11 @@ pub(crate) fn of_pipeline(pipeline: PipelineId) -> KeyRange {
     KeyRange::prefix(&codec::key(PREFIX, &[&writer::tasks_of(pipeline)]))
 }
 
+/// The voids of one writer.
+pub(crate) fn of_writer(writer: WriterId) -> KeyRange {
+    KeyRange::prefix(&codec::key(PREFIX, &[&writer::ser(writer)]))
+}
+
 /// The key says it all.
 pub(crate) fn ser_value() -> Vec<u8> {
     codec::ser(FORMAT, &())

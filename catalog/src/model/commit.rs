@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CommitToken, Epoch, Fence, Offset, OffsetRange, Part, PartId, PipelineId, SchemaId, StreamId, TableId, TaskIndex,
-    Version,
+    CommitLabel, CommitToken, Epoch, Fence, LabelOutcome, Offset, OffsetRange, Part, PartId, PipelineId, SchemaId,
+    StreamId, TableId, TaskIndex, Version,
 };
 
 /// Who commits: one slot each keeps the token of its last commit.
@@ -121,6 +121,9 @@ pub struct CommitRequest {
     pub streams: Vec<StreamAdvance>,
     /// The parts that become visible; may be empty.
     pub parts: Vec<Part>,
+    /// The labels of the INSERTs in it, each once, sorted; only an insert channel has any.
+    #[serde(default)]
+    pub labels: Vec<CommitLabel>,
 }
 
 /// How a commit ended, when its end is known.
@@ -156,4 +159,6 @@ pub enum Conflict {
     Offsets(Vec<(StreamId, Offset)>),
     /// The table has other columns now.
     Schema(SchemaId),
+    /// INSERTs with these labels were committed before, with these outcomes: commit the others without them.
+    Labels(Vec<(String, LabelOutcome)>),
 }

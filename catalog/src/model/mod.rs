@@ -4,6 +4,7 @@ mod change;
 mod commit;
 mod grant;
 mod ids;
+mod label;
 mod part;
 mod pipeline;
 mod rewrite;
@@ -11,6 +12,7 @@ mod scalar;
 mod snapshot;
 mod stream;
 mod table;
+mod truncate;
 
 pub use change::{
     ChangeId, ChangeKind, ChangeState, CutOver, DrainedStream, FinishOutcome, PipelineChange, PipelineDefinition,
@@ -29,5 +31,9 @@ pub use pipeline::{
 pub use rewrite::{ErrorsMoved, RewriteOutcome, RewriteRequest};
 pub use scalar::{DecimalText, Scalar};
 pub use snapshot::{CommitRecord, Incident, IncidentKind, StreamView, TableSnapshot};
-pub use stream::{Owner, Stream, StreamIdentity, StreamState};
+pub use label::{CommitLabel, LabelOutcome};
+pub use stream::{
+    Channel, ChannelCloser, ChannelIdentity, Owner, PartitionIdentity, Stream, StreamIdentity, StreamState,
+};
+pub use truncate::{TruncateOutcome, TruncateRequest};
 pub use table::{Column, ColumnType, IntegerWidth, PartitionField, PartitionTransform, Table};

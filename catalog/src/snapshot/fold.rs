@@ -83,6 +83,10 @@ impl Fold {
                     folded.owner = None;
                 }
             }
+            LogRecord::Truncated { .. } => {
+                self.parts = Arc::default();
+                self.streams.values_mut().for_each(|folded| folded.parts = 0);
+            }
         }
         self.version = version;
         Ok(())
@@ -168,7 +172,9 @@ mod tests {
     use super::*;
     use crate::commit::sample;
     use crate::store::Stamp;
-    use crate::{CommitRequest, Epoch, Fence, NodeId, PipelineId, StreamIdentity, TableId, TaskIndex};
+    use crate::{
+        CommitRequest, Epoch, Fence, NodeId, PartitionIdentity, PipelineId, StreamIdentity, TableId, TaskIndex,
+    };
 
     fn version(n: u8) -> Version {
         Version::new(1, Stamp([n; 10]), 0)
@@ -189,13 +195,13 @@ mod tests {
     }
 
     fn opened(id: u64, start: u64) -> LogRecord {
-        let identity = StreamIdentity {
+        let identity = StreamIdentity::Partition(PartitionIdentity {
             pipeline: PipelineId(5),
             topic: "t".into(),
             incarnation: String::new(),
             partition: 0,
             generation: 0,
-        };
+        });
         let (id, start) = (StreamId(id), Offset(start));
         LogRecord::StreamOpened(Stream { id, identity, table: TableId(2), start, state: StreamState::Open })
     }
@@ -250,6 +256,18 @@ mod tests {
         assert!(ready().apply(version(4), opened(13, 0)).is_err(), "versions rise");
         assert!(ready().apply(version(9), opened(11, 0)).is_err());
         assert!(Fold::default().apply(version(1), chunk(&request)).is_err(), "no such stream");
+    }
+
+    #[test]
+    fn a_truncated_table_has_no_parts_and_its_streams_go_on_where_they_are() {
+        let mut fold = ready();
+        fold.apply(version(9), chunk(&sample::request())).unwrap();
+        let held = fold.parts();
+        fold.apply(version(10), LogRecord::StreamsClosed(vec![StreamId(12)])).unwrap();
+        fold.apply(version(11), LogRecord::Truncated { wall: 0 }).unwrap();
+        assert_eq!((held.len(), fold.parts().len()), (2, 0));
+        assert_eq!(fold.vector().keys().collect::<Vec<_>>(), [&StreamId(11)], "no part names the closed one any more");
+        assert_eq!(fold.vector()[&StreamId(11)].committed, Offset(110));
     }
 
     #[test]

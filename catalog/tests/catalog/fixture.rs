@@ -93,8 +93,8 @@ impl Shop {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn identity(&self, partition: i32) -> StreamIdentity {
-        StreamIdentity {
+    pub(crate) fn identity(&self, partition: i32) -> PartitionIdentity {
+        PartitionIdentity {
             pipeline: self.pipeline.id,
             topic: "clicks".into(),
             incarnation: "i1".into(),
@@ -178,6 +178,7 @@ impl Shop {
             schema: self.table.schema,
             streams,
             parts: Vec::new(),
+            labels: Vec::new(),
         }
     }
 

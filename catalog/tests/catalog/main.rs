@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped fails the story")]
 
 mod change;
+mod channels;
 mod commit;
 mod cost;
 mod counting;
@@ -13,4 +14,5 @@ mod manager;
 mod rewrite;
 mod snapshot;
 mod sweeper;
+mod truncate;
 mod unknown;

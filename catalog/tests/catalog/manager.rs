@@ -103,9 +103,9 @@ async fn a_start_is_resolved_once() {
         assert_eq!((&again, again.start), (&first, Offset(41)));
         let granted = shop.regrant(first.id, None).await;
         assert_eq!(granted.committed, Offset(41), "a stream begins where it was opened");
-        let other = StreamIdentity { incarnation: "i2".into(), ..shop.identity(0) };
+        let other = PartitionIdentity { incarnation: "i2".into(), ..shop.identity(0) };
         let other = shop.catalog.open_stream(other, Offset(0), epoch).await.unwrap();
-        let seek = StreamIdentity { generation: 1, ..shop.identity(0) };
+        let seek = PartitionIdentity { generation: 1, ..shop.identity(0) };
         let seek = shop.catalog.open_stream(seek, Offset(0), epoch).await.unwrap();
         assert!(first.id != other.id && other.id != seek.id, "a topic made again and a SEEK are other streams");
         let views = shop.catalog.streams(shop.pipeline.id).await.unwrap();

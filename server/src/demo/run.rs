@@ -179,7 +179,7 @@ impl Arrival<'_> {
         for stream in self.catalog.streams(self.pipeline).await? {
             let offset = stream.committed.0;
             position.committed += offset;
-            if let Some(sender) = committed.get(stream.stream.identity.partition as usize) {
+            if let Some(sender) = committed.get(stream.stream.partition().partition as usize) {
                 sender.send_replace(offset);
             }
         }

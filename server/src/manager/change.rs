@@ -166,7 +166,7 @@ fn standing(
 /// What a change waits for, in a sentence without its subject; `None` where it can be made.
 pub fn waits_for(view: &View<'_>, change: &PipelineChange) -> Option<String> {
     let place = |stream: &StreamView| {
-        format!("partition {} of topic {:?}", stream.stream.identity.partition, stream.stream.identity.topic)
+        format!("partition {} of topic {:?}", stream.stream.partition().partition, stream.stream.partition().topic)
     };
     if view.pipeline.state != catalog::PipelineState::Running {
         let away = away(view);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use catalog::{
     Catalog, CatalogError, Epoch, FinishOutcome, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset,
-    Owner, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, StreamIdentity, StreamView,
+    Owner, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, PartitionIdentity, StreamView,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -246,13 +246,13 @@ impl PipelineManager {
             let Step::Open { incarnation, partition, generation, begin } = step else { continue };
             let start = self.resolve(pipeline, partition, begin).await?;
             let (pipeline, topic) = (pipeline.id, pipeline.source.topic.clone());
-            streams.push((StreamIdentity { pipeline, topic, incarnation, partition, generation }, start));
+            streams.push((PartitionIdentity { pipeline, topic, incarnation, partition, generation }, start));
         }
         if streams.is_empty() {
             return Ok(());
         }
         for stream in self.parts.catalog.open_streams(&streams, manager).await? {
-            let (partition, start) = (stream.identity.partition, stream.start.0);
+            let (partition, start) = (stream.partition().partition, stream.start.0);
             tracing::info!(pipeline = pipeline.name, partition, stream = stream.id.0, start, "stream opened");
         }
         // Granting them needs another look, and there is no reason to wait for it.
@@ -284,7 +284,7 @@ impl PipelineManager {
                     let known = streams.iter().find(|known| known.stream.id == stream);
                     let record = Arc::clone(&known.expect("steps concern streams of the view").stream);
                     if granted.committed == record.start && planted::is("start-resolved-twice") {
-                        granted.committed = self.resolve(pipeline, record.identity.partition, Begin::AtStart).await?;
+                        granted.committed = self.resolve(pipeline, record.partition().partition, Begin::AtStart).await?;
                     }
                     let to = owned.entry((place.address, place.task.0)).or_default();
                     to.push(OwnedStream { stream: record, granted });
@@ -332,7 +332,7 @@ impl PipelineManager {
             Step::Floors { streams: asked } => {
                 let mut floors = Vec::new();
                 for view in streams.iter().filter(|view| asked.contains(&view.stream.id)) {
-                    let partition = view.stream.identity.partition;
+                    let partition = view.stream.partition().partition;
                     let (_, high) = self.parts.connector.watermarks(&pipeline.source, partition).await?;
                     floors.push((view.stream.id, high));
                 }

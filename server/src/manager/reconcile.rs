@@ -182,7 +182,7 @@ pub(super) fn is_current(report: &StreamReport, stream: &StreamView, pipeline: &
 }
 
 fn is_of_another_incarnation(stream: &StreamView, topic: &TopicView) -> bool {
-    let known = &stream.stream.identity.incarnation;
+    let known = &stream.stream.partition().incarnation;
     let is_unnoticed = planted::is("recreated-topic-stops") || planted::is("recreated-topic-goes-on");
     !known.is_empty() && !topic.incarnation.is_empty() && *known != topic.incarnation && !is_unnoticed
 }
@@ -222,7 +222,7 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
         StreamCondition::Truncated { .. } if report.committed != report.visible => Some(Vec::new()),
         StreamCondition::Truncated { wanted, high } if pipeline.settings.on_gap == GapPolicy::Skip => {
             tracing::warn!(stream = stream.stream.id.0, %wanted, %high, "the broker lost records; going on in a new stream");
-            let identity = &stream.stream.identity;
+            let identity = stream.stream.partition();
             let generation = identity.generation + 1;
             let (incarnation, partition) = (identity.incarnation.clone(), identity.partition);
             let open = Step::Open { incarnation, partition, generation, begin: Begin::At(*high) };
@@ -262,7 +262,7 @@ fn open_missing(view: &View<'_>) -> Vec<Step> {
     let missing = topic
         .partitions
         .iter()
-        .filter(|partition| !of_this.iter().any(|stream| stream.identity.partition == **partition));
+        .filter(|partition| !of_this.iter().any(|stream| stream.partition().partition == **partition));
     let open = |partition: &i32| Step::Open {
         incarnation: topic.incarnation.clone(),
         partition: *partition,
@@ -316,7 +316,7 @@ pub(super) mod samples {
 
     use catalog::{
         ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Owner, PipelineId, PipelineSettings, RecordFormat,
-        StartPosition, Stream, StreamIdentity, TableId,
+        PartitionIdentity, StartPosition, Stream, StreamIdentity, TableId,
     };
     use warehouse::write::messages::{TaskReport, TaskState};
 
@@ -352,13 +352,13 @@ pub(super) mod samples {
         epoch: Option<u64>,
         state: StreamState,
     ) -> StreamView {
-        let identity = StreamIdentity {
+        let identity = StreamIdentity::Partition(PartitionIdentity {
             pipeline: PipelineId(1),
             topic: "t".to_owned(),
             incarnation: incarnation.to_owned(),
             partition,
             generation: 0,
-        };
+        });
         let owner = epoch.map(|epoch| Owner {
             epoch: Epoch(epoch),
             node: NodeId("n".to_owned()),

@@ -49,7 +49,7 @@ pub fn newest_streams(streams: &[StreamView]) -> BTreeMap<(String, i32), &Stream
     let mut newest: BTreeMap<(String, i32), &StreamView> = BTreeMap::new();
     let rank = |view: &StreamView| (view.stream.state == StreamState::Open, view.stream.id);
     for view in streams {
-        let key = (view.stream.identity.topic.clone(), view.stream.identity.partition);
+        let key = (view.stream.partition().topic.clone(), view.stream.partition().partition);
         let known = newest.entry(key).or_insert(view);
         if rank(view) > rank(known) {
             *known = view;

@@ -110,7 +110,7 @@ impl PipelineControl for LocalRuntime {
         let start = |id: StreamId| streams.iter().find(|view| view.stream.id == id).map(|view| &view.stream);
         let row = |cut: CutOver| {
             let stream = start(cut.successor?)?;
-            let identity = &stream.identity;
+            let identity = stream.partition();
             let (topic, partition) = (identity.topic.clone(), identity.partition);
             Some(PartitionSeek { topic, partition, now: cut.offset, then: stream.start })
         };
@@ -122,7 +122,7 @@ impl PipelineControl for LocalRuntime {
         let streams = self.catalog.streams(pipeline).await.map_err(told)?;
         let of = |cut: &CutOver| streams.iter().find(|view: &&StreamView| view.stream.id == cut.stream);
         let row = |cut: CutOver| {
-            let identity = &of(&cut)?.stream.identity;
+            let identity = of(&cut)?.stream.partition();
             let (topic, partition) = (identity.topic.clone(), identity.partition);
             Some(PartitionCut { stream: cut.stream, topic, partition, cut_over: cut.offset })
         };

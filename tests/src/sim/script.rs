@@ -116,6 +116,7 @@ impl Script {
 
     /// The partition of a stream.
     pub fn of(&self, identity: &StreamIdentity) -> Option<&Partition> {
+        let identity = identity.partition()?;
         self.partitions.get(&(identity.incarnation.clone(), identity.partition))
     }
 

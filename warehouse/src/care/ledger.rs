@@ -18,13 +18,25 @@ pub(super) struct Account {
     /// Expired and truncated ranges.
     pub(super) gaps: Vec<Gap>,
     epoch: Option<Epoch>,
+    /// Where the rows begin that the parts still hold, and how many rows and errors before it a TRUNCATE took away.
+    pub(super) from: Offset,
+    truncated: (u64, u64),
     pub(super) faults: Vec<String>,
 }
 
 impl Account {
     fn new(stream: Stream) -> Self {
         let next = stream.start;
-        Self { stream, next, ledger: Ledger::default(), gaps: Vec::new(), epoch: None, faults: Vec::new() }
+        Self {
+            stream,
+            next,
+            ledger: Ledger::default(),
+            gaps: Vec::new(),
+            epoch: None,
+            from: next,
+            truncated: (0, 0),
+            faults: Vec::new(),
+        }
     }
 }
 
@@ -49,6 +61,13 @@ impl Accounts {
             Ok(AuditRecord::Closed(streams)) => {
                 for id in streams {
                     self.with(id, &at, "is closed", |account| account.epoch = None);
+                }
+            }
+            Ok(AuditRecord::Truncated) => {
+                self.parts.clear();
+                for account in self.streams.values_mut() {
+                    account.from = account.next;
+                    account.truncated = (account.ledger.rows, account.ledger.errors);
                 }
             }
             Ok(AuditRecord::Granted(id, epoch)) => {
@@ -123,20 +142,22 @@ impl Accounts {
                     PartKind::Errors => counted.1 += covered.rows,
                 }
                 let OffsetRange { start, end } = covered.range;
-                if start < account.stream.start || account.next < end || covered.rows > end.0.saturating_sub(start.0) {
+                if start < account.from || account.next < end || covered.rows > end.0.saturating_sub(start.0) {
                     account.faults.push(format!(
                         "part {} covers offsets {} with {} rows, and the commits cover {} to {}",
-                        part.id, covered.range, covered.rows, account.stream.start, account.next
+                        part.id, covered.range, covered.rows, account.from, account.next
                     ));
                 }
             }
         }
         for (id, account) in &mut self.streams {
             let (rows, errors) = held.get(id).copied().unwrap_or_default();
-            if (rows, errors) != (account.ledger.rows, account.ledger.errors) {
+            let (rows_gone, errors_gone) = account.truncated;
+            let rows_left = account.ledger.rows.saturating_sub(rows_gone);
+            let errors_left = account.ledger.errors.saturating_sub(errors_gone);
+            if (rows, errors) != (rows_left, errors_left) {
                 account.faults.push(format!(
-                    "the commits account for {} rows and {} errors, and the parts hold {rows} and {errors}",
-                    account.ledger.rows, account.ledger.errors
+                    "the commits account for {rows_left} rows and {errors_left} errors, and the parts hold {rows} and {errors}"
                 ));
             }
         }
@@ -210,7 +231,7 @@ fn sum(ledger: &Ledger) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use catalog::{BlockChecksums, PartStream, PipelineId, SchemaId, StreamIdentity, StreamState, TableId, Version};
+    use catalog::{BlockChecksums, PartStream, PartitionIdentity, PipelineId, SchemaId, StreamIdentity, StreamState, TableId, Version};
 
     use super::*;
 
@@ -219,13 +240,13 @@ mod tests {
     }
 
     fn opened(start: u64) -> AuditRecord {
-        let identity = StreamIdentity {
+        let identity = StreamIdentity::Partition(PartitionIdentity {
             pipeline: PipelineId(1),
             topic: "t".into(),
             incarnation: String::new(),
             partition: 0,
             generation: 0,
-        };
+        });
         let (id, table) = (StreamId(7), TableId(1));
         AuditRecord::Opened(Stream { id, identity, table, start: Offset(start), state: StreamState::Open })
     }

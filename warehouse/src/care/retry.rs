@@ -214,7 +214,7 @@ impl ErrorRetry {
         for (id, (records, cut)) in gather(opened, streams, selection) {
             decoded.told.cut += cut;
             let Some(view) = streams.get(&id).filter(|_| !records.is_empty()) else { continue };
-            let identity = &view.stream.identity;
+            let identity = view.stream.partition();
             let origin =
                 StreamOrigin { stream: id, topic: Arc::from(identity.topic.as_str()), partition: identity.partition };
             let offsets: BTreeSet<Offset> = records.iter().map(|record| Offset(record.offset)).collect();
@@ -262,7 +262,7 @@ fn error_rows(part: &Part, bytes: Bytes) -> Result<Vec<RecordBatch>, PartFault> 
 
 /// The pipeline's streams that parts may name, also those that are closed.
 fn streams_of<'a>(snapshot: &'a TableSnapshot, pipeline: &Pipeline) -> BTreeMap<StreamId, &'a StreamView> {
-    let of_it = snapshot.streams.iter().filter(|(_, view)| view.stream.identity.pipeline == pipeline.id);
+    let of_it = snapshot.streams.iter().filter(|(_, view)| view.stream.identity.partition().is_some_and(|it| it.pipeline == pipeline.id));
     of_it.map(|(id, view)| (*id, view)).collect()
 }
 

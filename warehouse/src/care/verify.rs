@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalog::{Catalog, CatalogError, Offset, OffsetRange, Part, StreamId, TableId, Version};
+use catalog::{Catalog, CatalogError, Offset, OffsetRange, Part, StreamId, StreamIdentity, TableId, Version};
 use futures::{StreamExt, stream};
 use object_store::ObjectStore;
 use vfs::{World, compute};
@@ -214,12 +214,16 @@ fn verdicts(accounts: Accounts, offsets: &mut Offsets) -> Vec<StreamVerdict> {
     for (id, account) in accounts.streams {
         let range = OffsetRange::new(account.stream.start, account.next);
         let mut faults = account.faults;
-        faults.extend(offsets.compare(id, range, &account.gaps));
+        faults.extend(offsets.compare(id, OffsetRange::new(account.from, account.next), &account.gaps));
+        let (topic, partition) = match &account.stream.identity {
+            StreamIdentity::Partition(of) => (of.topic.clone(), of.partition),
+            StreamIdentity::Channel(of) => (format!("(INSERTs by the server {})", of.node), 0),
+        };
         let ledger = account.ledger;
         verdicts.push(StreamVerdict {
             stream: Some(id),
-            topic: account.stream.identity.topic.clone(),
-            partition: account.stream.identity.partition,
+            topic,
+            partition,
             range,
             rows: ledger.rows,
             errors: ledger.errors,

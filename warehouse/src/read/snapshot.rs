@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{
-    CatalogError, CatalogService, Epoch, Offset, OffsetRange, Owner, StreamId, StreamState, StreamView, TableId,
+    CatalogError, CatalogService, Epoch, Offset, OffsetRange, Owner, StreamId, StreamIdentity, StreamState,
+    StreamView, TableId,
     TableSnapshot,
 };
 use futures::future::join_all;
@@ -242,13 +243,15 @@ impl SnapshotTaker {
     }
 }
 
-/// What to ask of which owner. A stream without an owner, a closed one, and one that is known not to be held by the owner of
+/// What to ask of which owner. A stream without an owner, a closed one, an insert channel (its rows are committed before they are
+/// seen), and one that is known not to be held by the owner of
 /// this very epoch have no memory part: E(s) = C(s).
 fn requests<'a>(snapshot: &'a TableSnapshot, not_held: &NotHeld) -> BTreeMap<&'a str, Vec<PinStream>> {
     let mut requests: BTreeMap<&str, Vec<PinStream>> = BTreeMap::new();
     for (id, view) in snapshot.streams.iter() {
         let StreamView { owner: Some(Owner { epoch, address, .. }), committed, .. } = view else { continue };
-        if view.stream.state == StreamState::Closed || not_held.get(id) == Some(epoch) {
+        let has_no_memory = view.stream.state == StreamState::Closed || view.stream.is_channel();
+        if has_no_memory || not_held.get(id) == Some(epoch) {
             continue;
         }
         let wanted = PinStream { stream: *id, epoch: *epoch, committed: *committed };
@@ -272,8 +275,12 @@ fn ranges(asked: &[PinStream], ends: &BTreeMap<StreamId, Offset>) -> BTreeMap<St
 fn stream_text(snapshot: &TableSnapshot, stream: StreamId) -> String {
     match snapshot.streams.get(&stream) {
         Some(view) => {
-            let identity = &view.stream.identity;
-            format!("stream {stream} (topic {}, partition {})", identity.topic, identity.partition)
+            match &view.stream.identity {
+                StreamIdentity::Partition(of) => {
+                    format!("stream {stream} (topic {}, partition {})", of.topic, of.partition)
+                }
+                StreamIdentity::Channel(of) => format!("stream {stream} (INSERTs by the server {})", of.node),
+            }
         }
         None => format!("stream {stream}"),
     }

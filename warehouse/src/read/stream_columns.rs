@@ -71,8 +71,10 @@ pub(super) fn of_stream(column: StreamColumn, streams: &Arc<BTreeMap<StreamId, S
 }
 
 impl OfStream {
-    fn identities<'a>(&'a self, ids: &'a ArrayRef) -> impl Iterator<Item = Option<&'a catalog::StreamIdentity>> {
-        let of = |id: i64| self.streams.get(&StreamId(id.cast_unsigned())).map(|view| &view.stream.identity);
+    /// The rows of an INSERT are of no topic and no partition.
+    fn identities<'a>(&'a self, ids: &'a ArrayRef) -> impl Iterator<Item = Option<&'a catalog::PartitionIdentity>> {
+        let of =
+            |id: i64| self.streams.get(&StreamId(id.cast_unsigned())).and_then(|view| view.stream.identity.partition());
         ids.as_primitive::<Int64Type>().iter().map(move |id| id.and_then(of))
     }
 

@@ -259,6 +259,7 @@ impl Committer {
             schema: self.table.schema,
             streams,
             parts,
+            labels: Vec::new(),
         }
     }
 
@@ -282,7 +283,7 @@ impl Committer {
             Fenced::Intents(parts) => {
                 tracing::warn!(?parts, "the sweeper took parts before their commit; writing them again")
             }
-            Fenced::Table => done.ended = Some("its table was dropped".to_owned()),
+            Fenced::Table => done.ended = Some("its table was dropped or truncated".to_owned()),
             Fenced::Pipeline => done.ended = Some("its pipeline was dropped or changed".to_owned()),
             Fenced::Void => done.ended = Some("its commit was voided".to_owned()),
         }
@@ -296,6 +297,7 @@ impl Committer {
                     self.lose(stream, cause, rest, done);
                 }
             }
+            Conflict::Labels(_) => done.ended = Some("its commit has labels, which only INSERTs leave".to_owned()),
             Conflict::Schema(schema) => done.ended = Some(format!("its table has columns of schema {schema} now")),
         }
     }

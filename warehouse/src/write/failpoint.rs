@@ -27,3 +27,15 @@ pub const CRASH_POINTS: &[&str] = &[
     "recover.before",
     "recover.after",
 ];
+
+/// Every crash point that INSERTs pass, in the order of their path; those of a flush lie between the first two.
+pub const INSERT_CRASH_POINTS: &[&str] = &[
+    "insert.channel_opened",
+    "flush.before_stage",
+    "flush.after_stage",
+    "flush.before_upload",
+    "flush.after_upload",
+    "insert.before_commit",
+    "insert.after_commit",
+    "insert.after_answer",
+];

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod failpoint;
 pub mod flush;
 pub mod flush_policy;
+pub mod insert;
 mod intake;
 mod launch;
 pub mod local;

@@ -30,6 +30,8 @@ pub struct Sweeper {
     /// Intents older than this are tried; and objects of dropped tables that were dropped longer ago, so that queries that
     /// began before have ended.
     pub intent_age: Duration,
+    /// Labels of INSERTs are forgotten when they are older than this.
+    pub label_age: Duration,
 }
 
 /// What one round did.
@@ -59,6 +61,7 @@ impl Sweeper {
     /// # Errors
     /// If the catalog or the store does not answer; what was claimed stays on the garbage list.
     pub async fn sweep(&self) -> Result<Swept, SweepError> {
+        self.forget_labels().await?;
         let mut swept = Swept { intents: self.claim().await?, objects: 0 };
         loop {
             let garbage = self.catalog.garbage_records(GARBAGE_PER_ROUND).await?;
@@ -83,6 +86,14 @@ impl Sweeper {
                 None => {}
             }
         }
+    }
+
+    /// Until then the retry of an INSERT is known, whatever else is swept.
+    async fn forget_labels(&self) -> Result<(), SweepError> {
+        let age = i64::try_from(self.label_age.as_micros()).unwrap_or(i64::MAX);
+        let left_before = self.world.clock.wall().0.saturating_sub(age);
+        while self.catalog.forget_labels(left_before).await? > 0 {}
+        Ok(())
     }
 
     /// Claims the intents whose time is over; how many it got. One that belongs to a part that was committed is nobody's.
@@ -123,7 +134,7 @@ mod tests {
     use catalog::{
         CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fenced, GrantOutcome, GrantRequest,
         LeaseOutcome, LeaseRequest, Ledger, NewColumn, NewPipeline, NewTable, NodeId, Offset, OffsetRange, Owner, Part,
-        PartId, PartKind, PartStream, Pipeline, StreamAdvance, StreamId, StreamIdentity, Table, TaskIndex,
+        PartId, PartKind, PartStream, Pipeline, StreamAdvance, StreamId, PartitionIdentity, Table, TaskIndex,
         UploadIntent, WriterId,
     };
     use futures::TryStreamExt;
@@ -163,7 +174,7 @@ mod tests {
             let holder = NodeId("m".to_owned());
             let lease = LeaseRequest { pipeline: pipeline.id, holder: holder.clone(), seen: None, duration_ms: 1_000 };
             let LeaseOutcome::Held(lease) = catalog.lease(&lease).await.unwrap() else { panic!("a new lease") };
-            let identity = StreamIdentity {
+            let identity = PartitionIdentity {
                 pipeline: pipeline.id,
                 topic: "t".to_owned(),
                 incarnation: String::new(),
@@ -181,7 +192,7 @@ mod tests {
             let grant = GrantRequest { stream, expected: None, manager: lease.epoch, owner };
             assert!(matches!(catalog.grant(&grant).await.unwrap(), GrantOutcome::Granted(_)));
             let objects = FaultyStore::new(Arc::new(InMemory::new()), Arc::clone(&world.clock));
-            let sweeper = Sweeper { catalog, objects: Arc::new(objects.clone()), world, intent_age: Duration::ZERO };
+            let sweeper = Sweeper { catalog, objects: Arc::new(objects.clone()), world, intent_age: Duration::ZERO, label_age: Duration::MAX };
             Self { objects, sweeper, table, pipeline, stream }
         }
 
@@ -230,6 +241,7 @@ mod tests {
                 schema: self.table.schema,
                 streams: vec![StreamAdvance { stream: self.stream, epoch: Epoch(1), range, ledger, gaps: vec![] }],
                 parts: vec![part],
+                labels: vec![],
             };
             self.sweeper.catalog.commit(&request).await.unwrap()
         }

@@ -157,7 +157,7 @@ impl Task {
 }
 
 fn stream_of(owned: &OwnedStream) -> Stream {
-    let (granted, identity) = (&owned.granted, &owned.stream.identity);
+    let (granted, identity) = (&owned.granted, owned.stream.partition());
     let report = StreamReport {
         stream: granted.stream,
         topic: Arc::from(identity.topic.as_str()),

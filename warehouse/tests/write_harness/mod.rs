@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use catalog::store::{FaultyStore as FaultyCatalogStore, KvStore, MemoryStore};
 use catalog::{
     Catalog, Epoch, GrantOutcome, GrantRequest, LeaseOutcome, LeaseRequest, NodeId, Offset, Owner, Pipeline, StreamId,
-    StreamIdentity, Table, TaskIndex,
+    PartitionIdentity, Table, TaskIndex,
 };
 use millrace_warehouse::memory::MemoryBudget;
 use millrace_warehouse::write::messages::{OwnedStream, StreamCondition, StreamReport, TaskReport, WorkerCommand};
@@ -148,7 +148,7 @@ impl<'a> Life<'a> {
     /// The stream of a partition; opened at offset 0 if there is none.
     pub(crate) async fn stream(&self, partition: i32) -> StreamId {
         let view = self.connector.topic(&self.pipeline.source).await.unwrap();
-        let identity = StreamIdentity {
+        let identity = PartitionIdentity {
             pipeline: self.pipeline.id,
             topic: TOPIC.to_owned(),
             incarnation: view.incarnation,

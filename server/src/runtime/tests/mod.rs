@@ -151,7 +151,7 @@ impl<'a> Process<'a> {
         let shown = self.control.visible().await;
         let open = streams.iter().filter(|view| view.stream.state == StreamState::Open);
         let visible = |id: StreamId, committed: Offset| shown.get(&id).copied().unwrap_or(committed).max(committed).0;
-        open.map(|view| (view.stream.identity.partition, visible(view.stream.id, view.committed))).collect()
+        open.map(|view| (view.stream.partition().partition, visible(view.stream.id, view.committed))).collect()
     }
 
     async fn until_visible(&self, ends: &[(i32, u64)]) {
@@ -164,7 +164,7 @@ impl<'a> Process<'a> {
         let committed = async || -> BTreeMap<i32, u64> {
             let streams = self.catalog.streams(self.pipeline.id).await.unwrap();
             let open = streams.iter().filter(|view| view.stream.state == StreamState::Open);
-            open.map(|view| (view.stream.identity.partition, view.committed.0)).collect()
+            open.map(|view| (view.stream.partition().partition, view.committed.0)).collect()
         };
         self.until(&format!("{ends:?} to be committed"), async || committed().await == ends).await;
     }

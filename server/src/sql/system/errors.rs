@@ -37,8 +37,8 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
                 table.name.as_str().into(),
                 format!("{}.{}", pipeline.database, pipeline.name).into(),
                 view.stream.id.0.into(),
-                view.stream.identity.topic.as_str().into(),
-                i64::from(view.stream.identity.partition).into(),
+                view.stream.partition().topic.as_str().into(),
+                i64::from(view.stream.partition().partition).into(),
                 view.ledger.errors.into(),
                 query.into(),
             ]);

@@ -54,7 +54,7 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
 }
 
 fn row(pipeline: &Pipeline, view: &StreamView, position: &StreamPosition) -> Vec<Cell> {
-    let identity = &view.stream.identity;
+    let identity = view.stream.partition();
     let state = match view.stream.state {
         StreamState::Open => "open",
         StreamState::Closed => "closed",

@@ -42,8 +42,8 @@ impl Commits {
     /// How far a partition of this incarnation was committed, in any of its streams.
     pub fn committed_of(&self, incarnation: &str, partition: i32) -> u64 {
         let of = |view: &StreamView| {
-            let identity = &view.stream.identity;
-            identity.incarnation == incarnation && identity.partition == partition
+            let identity = view.stream.identity.partition();
+            identity.is_some_and(|it| it.incarnation == incarnation && it.partition == partition)
         };
         let views = self.streams.values().map(|known| &known.view).filter(|view| of(view));
         views.map(|view| view.committed.0).max().unwrap_or(0)

@@ -9,7 +9,7 @@ use crate::sim::script::{Partition, Script};
 pub fn lag(commits: &Commits, script: &Script) -> Option<String> {
     let incarnation = script.incarnation();
     for (number, partition) in script.current() {
-        let newest = streams_of(commits, &incarnation, number).max_by_key(|view| view.stream.identity.generation);
+        let newest = streams_of(commits, &incarnation, number).max_by_key(|view| view.stream.partition().generation);
         match newest {
             None => return Some(format!("partition {number} has no stream")),
             Some(view) if view.committed.0 != partition.high => {
@@ -30,8 +30,8 @@ fn streams_of<'a>(
     partition: i32,
 ) -> impl Iterator<Item = &'a StreamView> + 'a {
     commits.views().filter(move |view| {
-        let identity = &view.stream.identity;
-        identity.incarnation == incarnation && identity.partition == partition
+        let identity = view.stream.identity.partition();
+        identity.is_some_and(|it| it.incarnation == incarnation && it.partition == partition)
     })
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fence, Ledger, NodeId, Offset,
-    Owner, Part, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView, Table, TableId, TableSnapshot,
+    Owner, Part, PartitionIdentity, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView, Table, TableId, TableSnapshot,
     TaskIndex, UploadIntent, Version, VoidOutcome, WriterId,
 };
 
@@ -59,13 +59,13 @@ impl FakeCatalog {
     }
 
     fn opened(&self, stream: StreamId) -> StreamView {
-        let identity = StreamIdentity {
+        let identity = StreamIdentity::Partition(PartitionIdentity {
             pipeline: PipelineId(1),
             topic: "flights".to_owned(),
             incarnation: String::new(),
             partition: stream.0 as i32 - 1,
             generation: 0,
-        };
+        });
         let stream = Stream { id: stream, identity, table: self.table.id, start: Offset(0), state: StreamState::Open };
         StreamView { stream: Arc::new(stream), committed: Offset(0), owner: None, ledger: Ledger::default() }
     }

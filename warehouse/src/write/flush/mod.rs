@@ -170,7 +170,9 @@ impl Flusher {
         self.carry_out(plans).await
     }
 
-    async fn plan_rows(
+    /// The same for rows that are in no memtable: batches in the table's storage schema and in that of error tables, of so many
+    /// streams. `first` tells flushes apart in tests.
+    pub(super) async fn plan_rows(
         &self,
         rows: Arc<Vec<RecordBatch>>,
         errors: Arc<Vec<RecordBatch>>,
