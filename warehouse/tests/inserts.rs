@@ -120,7 +120,8 @@ fn what_is_in_flight_shares_a_commit() {
             let inserted = inserted.unwrap();
             assert_eq!((inserted.rows, inserted.repeated, inserted.version.is_some()), (1, false, true));
         }
-        assert_eq!((commits(&life).await, seen(&life).await), (2, (0..64).collect()));
+        assert!(commits(&life).await <= 2, "{} commits", commits(&life).await);
+        assert_eq!(seen(&life).await, (0..64).collect::<Vec<_>>());
         assert_eq!((open_channels(&life).await, budget.used()), (1, 0));
         inserts.shut_down().await;
         assert_eq!(open_channels(&life).await, 0);
@@ -247,6 +248,7 @@ fn i4_a_large_insert_that_ends_in_the_middle_leaves_nothing_but_uploads_for_the_
             if gives_up {
                 drop(writer);
             } else {
+                writer.push(rows(&life, 2_000..2_001)).await.unwrap();
                 life.objects.script(StoreOp::Put, [Fault::ErrorBefore]);
                 assert!(matches!(writer.finish().await, Err(InsertError::TryAgain { .. })));
             }
