@@ -8,7 +8,7 @@ use anyhow::bail;
 use catalog::store::RedbStore;
 use catalog::{
     Catalog, Epoch, GrantOutcome, GrantRequest, Granted, KafkaSource, LeaseOutcome, LeaseRequest, NewPipeline,
-    NewTable, NodeId, Offset, Owner, Pipeline, PipelineSettings, Stream, PartitionIdentity, Table, TaskIndex,
+    NewTable, NodeId, Offset, Owner, PartitionIdentity, Pipeline, PipelineSettings, Stream, Table, TaskIndex,
 };
 use vfs::World;
 

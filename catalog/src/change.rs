@@ -23,8 +23,8 @@ use crate::streams::require_leader;
 use crate::transaction::Failure;
 use crate::{
     Catalog, CatalogError, ChangeId, ChangeKind, ChangeState, CutOver, DrainedStream, Epoch, Fence, FinishOutcome,
-    Offset, PartitionIdentity, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineState, PipelineVersion, SeekTarget,
-    Stream, StreamId, StreamIdentity, StreamState,
+    Offset, PartitionIdentity, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineState,
+    PipelineVersion, SeekTarget, Stream, StreamId, StreamIdentity, StreamState,
 };
 
 impl Catalog {

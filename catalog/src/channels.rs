@@ -11,6 +11,7 @@
 
 use futures::FutureExt;
 
+use crate::ddl::{self, next_id};
 use crate::keys::{self, Nonce, channel::ChannelRecord, checkpoint::CheckpointRecord, counter::Counter};
 use crate::keys::{log::LogRecord, owner::OwnerRecord};
 use crate::store::{KvTransaction, Read, scan};
@@ -19,7 +20,6 @@ use crate::{
     Catalog, CatalogError, Channel, ChannelCloser, ChannelIdentity, Epoch, Fence, NodeId, Offset, Owner, Stream,
     StreamId, StreamIdentity, StreamState, TableId, TaskIndex, WriterId,
 };
-use crate::ddl::{self, next_id};
 
 /// A channel is granted once.
 const EPOCH: Epoch = Epoch(1);
@@ -80,10 +80,7 @@ impl Catalog {
         self.append_to_log(transaction, table, &opened);
         // A grant is never repeated, so nobody has to know it again by a nonce.
         let record = OwnerRecord { owner, previous: None, committed: START, nonce: Nonce(0) };
-        transaction.set_versionstamped_value(
-            &keys::owner::ser_key(id),
-            keys::owner::ser_value(self.era(), 1, &record),
-        );
+        transaction.set_versionstamped_value(&keys::owner::ser_key(id), keys::owner::ser_value(self.era(), 1, &record));
     }
 
     /// Closes a channel: nothing will ever be committed to it any more. One that is closed, or gone with its table, is success.
@@ -135,9 +132,7 @@ impl Catalog {
                     let record = keys::channel::deser_value(&key, &value)?;
                     let (table, of, number) = keys::channel::deser_key(&key)?;
                     let owner = keys::owner::ser_key(record.stream);
-                    if record.node == *node
-                        && of != process
-                        && transaction.get(&owner, Read::Snapshot).await?.is_some()
+                    if record.node == *node && of != process && transaction.get(&owner, Read::Snapshot).await?.is_some()
                     {
                         dead.push((table, ChannelIdentity { node: record.node, process: of, number }));
                     }

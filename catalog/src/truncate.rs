@@ -14,7 +14,9 @@ use crate::ddl;
 use crate::keys::{self, log::LogRecord, truncated::TruncatedRecord};
 use crate::store::{KvTransaction, Read, scan};
 use crate::transaction::Failure;
-use crate::{Catalog, CatalogError, Epoch, Fence, Offset, StreamId, TableId, TruncateOutcome, TruncateRequest, Version};
+use crate::{
+    Catalog, CatalogError, Epoch, Fence, Offset, StreamId, TableId, TruncateOutcome, TruncateRequest, Version,
+};
 
 /// How one transaction ended, if the store commits it.
 enum Ended {

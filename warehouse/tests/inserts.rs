@@ -13,9 +13,9 @@ use arrow::datatypes::Int64Type;
 use catalog::store::CommitFault;
 use catalog::{CatalogService, ChannelService, NodeId, StreamState, TruncateOutcome, TruncateRequest};
 use futures::future::join_all;
+use millrace_warehouse::memory::MemoryBudget;
 use millrace_warehouse::schema::row_schema;
 use millrace_warehouse::write::insert::{Begun, InsertError, InsertParts, InsertSettings, Inserted, Inserts};
-use millrace_warehouse::write::memory::MemoryBudget;
 use millrace_warehouse::write::sweeper::Sweeper;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -181,7 +181,11 @@ fn an_insert_with_a_label_happens_once_however_often_it_is_sent() {
     });
     outside.live(async |life| {
         let again = insert(&life, &inserts(&life), 0..3, Some("a")).await.unwrap();
-        assert_eq!((again.rows, again.repeated, seen(&life).await), (3, true, vec![0, 1, 2]), "the next process knows it");
+        assert_eq!(
+            (again.rows, again.repeated, seen(&life).await),
+            (3, true, vec![0, 1, 2]),
+            "the next process knows it"
+        );
     });
 }
 
@@ -241,7 +245,9 @@ fn i4_a_large_insert_that_ends_in_the_middle_leaves_nothing_but_uploads_for_the_
     outside().live(async |life| {
         let inserts = inserts_with(&life, InsertSettings { store_wait: Duration::ZERO, ..small_settings() }).0;
         for gives_up in [true, false] {
-            let Begun::Writer(mut writer) = inserts.begin(Arc::clone(&life.table), None).await.unwrap() else { panic!() };
+            let Begun::Writer(mut writer) = inserts.begin(Arc::clone(&life.table), None).await.unwrap() else {
+                panic!()
+            };
             for start in (0..2_000).step_by(100) {
                 writer.push(rows(&life, start..start + 100)).await.unwrap();
             }
@@ -281,7 +287,10 @@ fn rows_of_more_partitions_than_a_commit_holds_are_refused_alone_and_parted_from
     by_seq().live(async |life| {
         let inserts = inserts(&life);
         let error = insert(&life, &inserts, 0..4_500, None).await.unwrap_err();
-        assert!(matches!(error, InsertError::TooManyParts { .. }) && error.to_string().contains("PARTITION BY"), "{error}");
+        assert!(
+            matches!(error, InsertError::TooManyParts { .. }) && error.to_string().contains("PARTITION BY"),
+            "{error}"
+        );
         life.objects.script(StoreOp::Put, [Fault::Slow(Duration::from_secs(1))]);
         let all = [0..1, 0..2_500, 2_500..5_000].map(|seqs| insert(&life, &inserts, seqs, None));
         assert!(join_all(all).await.into_iter().all(|end| end.is_ok()));
@@ -301,7 +310,9 @@ fn an_insert_that_meets_a_truncate_comes_after_it() {
             life.catalog.truncate_table(&request).await.unwrap()
         };
         let (inserted, truncated) = futures::join!(insert(&life, &inserts, 5..7, None), truncate);
-        assert!(matches!(truncated, TruncateOutcome::Truncated(Some(version)) if Some(version) < inserted.unwrap().version));
+        assert!(
+            matches!(truncated, TruncateOutcome::Truncated(Some(version)) if Some(version) < inserted.unwrap().version)
+        );
         assert_eq!(seen(&life).await, [5, 6]);
     });
 }

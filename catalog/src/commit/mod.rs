@@ -23,9 +23,7 @@ use vfs::planted;
 use crate::keys::{self, checkpoint::CheckpointRecord, label::LabelRecord};
 use crate::store::{KvTransaction, Read};
 use crate::transaction::Failure;
-use crate::{
-    Catalog, CatalogError, CommitLabel, CommitOutcome, CommitRequest, LabelOutcome, StreamAdvance, TableId,
-};
+use crate::{Catalog, CatalogError, CommitLabel, CommitOutcome, CommitRequest, LabelOutcome, StreamAdvance, TableId};
 
 use admit::{Decision, Standing, StreamStanding, admit};
 

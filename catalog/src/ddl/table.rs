@@ -6,8 +6,8 @@ use super::{FIRST_FENCE, Maker, already, check_size, columns, database, next_id}
 use futures::FutureExt;
 
 use crate::ddl::NewColumn;
-use crate::keys::{self, counter::Counter, dropped::DroppedRecord, table::TableRecord, table_fence::TableFenceRecord};
 use crate::keys::unnamed_table::UnnamedRecord;
+use crate::keys::{self, counter::Counter, dropped::DroppedRecord, table::TableRecord, table_fence::TableFenceRecord};
 use crate::store::{KvTransaction, RangeOptions, Read, scan};
 use crate::transaction::Failure;
 use crate::{Catalog, CatalogError, NodeId, PartitionTransform, SchemaId, Table, TableId, channels, names};

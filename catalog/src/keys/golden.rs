@@ -28,12 +28,12 @@ use super::*;
 use crate::commit::sample;
 use crate::store::{Stamp, VersionstampedValue};
 use crate::{
-    ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken, CutOver, DecimalText, Epoch,
-    ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident, IncidentKind, IntegerWidth, KafkaSource, Lease,
-    NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionIdentity, PartitionTransform, Pipeline, PipelineChange,
-    PipelineDefinition, PipelineId, PipelineSettings, PipelineState, PipelineVersion, RecordFormat, Scalar, SchemaId,
-    SeekTarget, StartPosition, Stream, StreamId, StreamIdentity, StreamState, Table, TableId, TaskIndex, UploadIntent,
-    Version, WriterId,
+    ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken, CutOver,
+    DecimalText, Epoch, ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident, IncidentKind, IntegerWidth,
+    KafkaSource, Lease, NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionIdentity,
+    PartitionTransform, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineSettings, PipelineState,
+    PipelineVersion, RecordFormat, Scalar, SchemaId, SeekTarget, StartPosition, Stream, StreamId, StreamIdentity,
+    StreamState, Table, TableId, TaskIndex, UploadIntent, Version, WriterId,
 };
 
 const STAMP: Stamp = Stamp([0, 0, 0, 0, 0, 0, 1, 2, 0, 0]);

@@ -24,6 +24,7 @@ pub use ids::{
     ColumnId, CommitToken, Epoch, Fence, NodeId, Offset, OffsetRange, PartId, PipelineId, SchemaId, StreamId, TableId,
     TaskIndex, Version,
 };
+pub use label::{CommitLabel, LabelOutcome};
 pub use part::{BlockChecksums, Part, PartKind, PartStream, SortKeyRange, UploadIntent};
 pub use pipeline::{
     ErrorPolicy, GapPolicy, KafkaSource, Pipeline, PipelineSettings, PipelineState, RecordFormat, StartPosition,
@@ -31,9 +32,8 @@ pub use pipeline::{
 pub use rewrite::{ErrorsMoved, RewriteOutcome, RewriteRequest};
 pub use scalar::{DecimalText, Scalar};
 pub use snapshot::{CommitRecord, Incident, IncidentKind, StreamView, TableSnapshot};
-pub use label::{CommitLabel, LabelOutcome};
 pub use stream::{
     Channel, ChannelCloser, ChannelIdentity, Owner, PartitionIdentity, Stream, StreamIdentity, StreamState,
 };
-pub use truncate::{TruncateOutcome, TruncateRequest};
 pub use table::{Column, ColumnType, IntegerWidth, PartitionField, PartitionTransform, Table};
+pub use truncate::{TruncateOutcome, TruncateRequest};

@@ -38,8 +38,10 @@ async fn i2_a_seek_opens_new_streams_where_it_was_resolved_and_fences_the_old_on
         let [CutOver { stream, offset: Offset(9), successor: Some(successor) }] = cuts[..] else { panic!("{cuts:?}") };
         assert_eq!(stream, a.stream);
         let views = shop.catalog.streams(shop.pipeline.id).await.unwrap();
-        let shown: Vec<_> =
-            views.iter().map(|view| (view.stream.state, view.stream.partition().generation, view.committed.0)).collect();
+        let shown: Vec<_> = views
+            .iter()
+            .map(|view| (view.stream.state, view.stream.partition().generation, view.committed.0))
+            .collect();
         assert_eq!(
             shown,
             [(StreamState::Closed, 0, 9), (StreamState::Open, 0, 5), (StreamState::Open, 1, 3)],

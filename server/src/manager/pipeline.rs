@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use catalog::{
     Catalog, CatalogError, Epoch, FinishOutcome, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset,
-    Owner, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, PartitionIdentity, StreamView,
+    Owner, PartitionIdentity, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, StreamView,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -284,7 +284,8 @@ impl PipelineManager {
                     let known = streams.iter().find(|known| known.stream.id == stream);
                     let record = Arc::clone(&known.expect("steps concern streams of the view").stream);
                     if granted.committed == record.start && planted::is("start-resolved-twice") {
-                        granted.committed = self.resolve(pipeline, record.partition().partition, Begin::AtStart).await?;
+                        granted.committed =
+                            self.resolve(pipeline, record.partition().partition, Begin::AtStart).await?;
                     }
                     let to = owned.entry((place.address, place.task.0)).or_default();
                     to.push(OwnedStream { stream: record, granted });

@@ -315,8 +315,8 @@ pub(super) mod samples {
     use std::sync::Arc;
 
     use catalog::{
-        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Owner, PipelineId, PipelineSettings, RecordFormat,
-        PartitionIdentity, StartPosition, Stream, StreamIdentity, TableId,
+        ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Owner, PartitionIdentity, PipelineId, PipelineSettings,
+        RecordFormat, StartPosition, Stream, StreamIdentity, TableId,
     };
     use warehouse::write::messages::{TaskReport, TaskState};
 

@@ -262,7 +262,13 @@ impl Stage {
         let intent_age = self.plan.intent_age;
         handle.spawn(async move {
             let catalog = open_catalog(store, &world).await;
-            let sweeper = Sweeper { catalog: catalog.clone(), objects, world: world.clone(), intent_age, label_age: Duration::MAX };
+            let sweeper = Sweeper {
+                catalog: catalog.clone(),
+                objects,
+                world: world.clone(),
+                intent_age,
+                label_age: Duration::MAX,
+            };
             tokio::spawn(sweeper.run());
             Manager::new(ManagerParts { catalog, workers, connector, world, node: NodeId(node) }).run().await;
         });

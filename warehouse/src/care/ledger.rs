@@ -231,7 +231,10 @@ fn sum(ledger: &Ledger) -> u128 {
 
 #[cfg(test)]
 mod tests {
-    use catalog::{BlockChecksums, PartStream, PartitionIdentity, PipelineId, SchemaId, StreamIdentity, StreamState, TableId, Version};
+    use catalog::{
+        BlockChecksums, PartStream, PartitionIdentity, PipelineId, SchemaId, StreamIdentity, StreamState, TableId,
+        Version,
+    };
 
     use super::*;
 

@@ -262,7 +262,10 @@ fn error_rows(part: &Part, bytes: Bytes) -> Result<Vec<RecordBatch>, PartFault> 
 
 /// The pipeline's streams that parts may name, also those that are closed.
 fn streams_of<'a>(snapshot: &'a TableSnapshot, pipeline: &Pipeline) -> BTreeMap<StreamId, &'a StreamView> {
-    let of_it = snapshot.streams.iter().filter(|(_, view)| view.stream.identity.partition().is_some_and(|it| it.pipeline == pipeline.id));
+    let of_it = snapshot
+        .streams
+        .iter()
+        .filter(|(_, view)| view.stream.identity.partition().is_some_and(|it| it.pipeline == pipeline.id));
     of_it.map(|(id, view)| (*id, view)).collect()
 }
 

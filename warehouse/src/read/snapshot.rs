@@ -15,9 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{
-    CatalogError, CatalogService, Epoch, Offset, OffsetRange, Owner, StreamId, StreamIdentity, StreamState,
-    StreamView, TableId,
-    TableSnapshot,
+    CatalogError, CatalogService, Epoch, Offset, OffsetRange, Owner, StreamId, StreamIdentity, StreamState, StreamView,
+    TableId, TableSnapshot,
 };
 use futures::future::join_all;
 use vfs::{World, planted};
@@ -274,14 +273,12 @@ fn ranges(asked: &[PinStream], ends: &BTreeMap<StreamId, Offset>) -> BTreeMap<St
 
 fn stream_text(snapshot: &TableSnapshot, stream: StreamId) -> String {
     match snapshot.streams.get(&stream) {
-        Some(view) => {
-            match &view.stream.identity {
-                StreamIdentity::Partition(of) => {
-                    format!("stream {stream} (topic {}, partition {})", of.topic, of.partition)
-                }
-                StreamIdentity::Channel(of) => format!("stream {stream} (INSERTs by the server {})", of.node),
+        Some(view) => match &view.stream.identity {
+            StreamIdentity::Partition(of) => {
+                format!("stream {stream} (topic {}, partition {})", of.topic, of.partition)
             }
-        }
+            StreamIdentity::Channel(of) => format!("stream {stream} (INSERTs by the server {})", of.node),
+        },
         None => format!("stream {stream}"),
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     use catalog::{
         CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fenced, GrantOutcome, GrantRequest,
         LeaseOutcome, LeaseRequest, Ledger, NewColumn, NewPipeline, NewTable, NodeId, Offset, OffsetRange, Owner, Part,
-        PartId, PartKind, PartStream, Pipeline, StreamAdvance, StreamId, PartitionIdentity, Table, TaskIndex,
+        PartId, PartKind, PartStream, PartitionIdentity, Pipeline, StreamAdvance, StreamId, Table, TaskIndex,
         UploadIntent, WriterId,
     };
     use futures::TryStreamExt;
@@ -192,7 +192,13 @@ mod tests {
             let grant = GrantRequest { stream, expected: None, manager: lease.epoch, owner };
             assert!(matches!(catalog.grant(&grant).await.unwrap(), GrantOutcome::Granted(_)));
             let objects = FaultyStore::new(Arc::new(InMemory::new()), Arc::clone(&world.clock));
-            let sweeper = Sweeper { catalog, objects: Arc::new(objects.clone()), world, intent_age: Duration::ZERO, label_age: Duration::MAX };
+            let sweeper = Sweeper {
+                catalog,
+                objects: Arc::new(objects.clone()),
+                world,
+                intent_age: Duration::ZERO,
+                label_age: Duration::MAX,
+            };
             Self { objects, sweeper, table, pipeline, stream }
         }
 

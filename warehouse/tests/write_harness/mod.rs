@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use catalog::store::{FaultyStore as FaultyCatalogStore, KvStore, MemoryStore};
 use catalog::{
-    Catalog, Epoch, GrantOutcome, GrantRequest, LeaseOutcome, LeaseRequest, NodeId, Offset, Owner, Pipeline, StreamId,
-    PartitionIdentity, Table, TaskIndex,
+    Catalog, Epoch, GrantOutcome, GrantRequest, LeaseOutcome, LeaseRequest, NodeId, Offset, Owner, PartitionIdentity,
+    Pipeline, StreamId, Table, TaskIndex,
 };
 use millrace_warehouse::memory::MemoryBudget;
 use millrace_warehouse::write::messages::{OwnedStream, StreamCondition, StreamReport, TaskReport, WorkerCommand};

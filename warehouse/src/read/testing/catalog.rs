@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use catalog::{
     CatalogError, CatalogService, CommitOutcome, CommitRequest, CommitToken, Epoch, Fence, Ledger, NodeId, Offset,
-    Owner, Part, PartitionIdentity, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView, Table, TableId, TableSnapshot,
-    TaskIndex, UploadIntent, Version, VoidOutcome, WriterId,
+    Owner, Part, PartitionIdentity, PipelineId, Stream, StreamId, StreamIdentity, StreamState, StreamView, Table,
+    TableId, TableSnapshot, TaskIndex, UploadIntent, Version, VoidOutcome, WriterId,
 };
 
 use crate::read::resolver::TableResolver;

@@ -24,8 +24,8 @@ use super::labels::LabelClaim;
 use super::rows::{placed, together};
 use super::uploads::Uploads;
 use super::{InsertParts, Inserted, Inserts};
+use crate::memory::Charge;
 use crate::write::failpoint::crash_point;
-use crate::write::memory::Charge;
 
 /// INSERTs that wait for a channel's next commit; more wait before the door.
 const WAITING_MAX: usize = 1_024;

@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use catalog::{
-    Channel, CommitOutcome, Conflict, Fenced, Offset, OffsetRange, Part, PartId, Table,
-};
+use catalog::{Channel, CommitOutcome, Conflict, Fenced, Offset, OffsetRange, Part, PartId, Table};
 use vfs::Moment;
 
 use super::channel::{count, label_of, request, settle};

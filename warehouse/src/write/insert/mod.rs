@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 use vfs::World;
 
 use super::flush::Flusher;
-use super::memory::MemoryBudget;
+use crate::memory::MemoryBudget;
 use channel::{ChannelTask, Inbox, Pending};
 pub use error::InsertError;
 use labels::{Labels, Taken};
@@ -134,7 +134,10 @@ struct Tables {
 
 impl fmt::Debug for Inserts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inserts").field("process", &self.process).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Inserts")
+            .field("process", &self.process)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use vfs::World;
 
 use super::error::InsertError;
+use crate::memory::MemoryBudget;
 use crate::write::flush::{FlushError, Flusher, PartPlan};
-use crate::write::memory::MemoryBudget;
 
 /// The first wait after a store refused, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));

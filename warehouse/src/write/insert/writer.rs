@@ -14,7 +14,7 @@ use super::labels::LabelClaim;
 use super::large::Large;
 use super::rows::together;
 use super::{Inserted, Inserts};
-use crate::write::memory::Charge;
+use crate::memory::Charge;
 
 /// How often it is looked whether there is room again.
 const ROOM_LOOK: Duration = Duration::from_millis(20);
@@ -33,7 +33,10 @@ pub struct InsertWriter {
 
 impl fmt::Debug for InsertWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InsertWriter").field("table", &self.table.name).field("rows", &self.rows).finish_non_exhaustive()
+        f.debug_struct("InsertWriter")
+            .field("table", &self.table.name)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,7 +130,8 @@ impl InsertWriter {
         let charge = inserts.parts.budget.charge(held_bytes);
         let (id, pending) = (table.id, Pending { table, rows, label, charge, answer });
         inserts.submit(id, pending).await?;
-        let lost = || InsertError::Unknown { cause: "its channel failed in a check of its own; the log has more".to_owned() };
+        let lost =
+            || InsertError::Unknown { cause: "its channel failed in a check of its own; the log has more".to_owned() };
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 }
