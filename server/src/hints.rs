@@ -49,7 +49,7 @@ fn trouble_hint(pipeline: &Pipeline, trouble: &Trouble) -> String {
 fn stall_hint(stall: Stall) -> &'static str {
     match stall {
         Stall::Memory => {
-            "the memory limit is reached, so nothing more is fetched until commits have freed some: raise memory.ingest_limit, or \
+            "the memory limit is reached, so nothing more is fetched until commits have freed some: raise memory.limit, or \
              lower flush_bytes, if this lasts"
         }
         Stall::Log => {
@@ -126,10 +126,7 @@ mod tests {
         assert!(hint(TroubleKind::Store, false).contains("object store"));
         assert!(hint(TroubleKind::Catalog, false).contains("same commit"));
         assert!(hint(TroubleKind::Restart, false).contains("log"));
-        assert!(
-            stall_hint(Stall::Log).contains("wal.bytes_max")
-                && stall_hint(Stall::Memory).contains("memory.ingest_limit")
-        );
+        assert!(stall_hint(Stall::Log).contains("wal.bytes_max") && stall_hint(Stall::Memory).contains("memory.limit"));
     }
 
     #[test]

@@ -39,6 +39,7 @@ golden_files! {
     pruning
     variables
     errors
+    control
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! | `bad_input` | each kind of bad input, and the message that names place, cause and next step |
 //! | `clients`, `command_line`, `http` | the doors |
 //! | `overload` | each limit overloaded: nothing is lost, and lag drains (I8, I9) |
+//! | `control` | ALTER under load and under a kill, hints, the proof of a table |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
 
 // A test that cannot go on fails: that is what unwrap is for here.
@@ -17,6 +18,7 @@
 mod bad_input;
 mod clients;
 mod command_line;
+mod control;
 mod demo;
 mod flights;
 mod golden;

@@ -675,6 +675,24 @@ fn a_worker_that_shuts_down_commits_what_is_visible_takes_nothing_more_and_close
 }
 
 #[test]
+fn i2_a_grant_that_arrives_again_after_its_stream_was_let_go_changes_nothing() {
+    let outside = Outside::new(1, Setup::unflushed());
+    outside.produce(0, 0..100);
+    outside.live(async |life| {
+        let worker = life.worker("w", &MemoryDisk::new()).await;
+        let streams = life.grant("w", 0, &[0]).await;
+        worker.command(life.own(0, streams.clone())).await.unwrap();
+        life.until_visible(&worker, 0, 100).await;
+        life.stop(&worker).await;
+        life.until("the end of the task", async || life.task(&worker).is_none()).await;
+        worker.command(life.own(0, streams)).await.unwrap();
+        assert!(life.task(&worker).is_none(), "nobody could commit what it would show");
+        life.give(&worker, "w", 0, &[0]).await;
+        life.until_visible(&worker, 0, 100).await;
+    });
+}
+
+#[test]
 fn queues_that_would_leave_no_memory_for_rows_are_refused_by_name() {
     let outside = Outside::new(1, Setup::unflushed());
     outside.live(async |life| {

@@ -11,11 +11,16 @@
 //! the broker's end, asked after the old owner was missed. *(Else rows seen change on replay.)*
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use catalog::{ChangeKind, DrainedStream, Epoch, Offset, PipelineChange, StreamId, StreamState, StreamView};
+use catalog::{ChangeId, ChangeKind, DrainedStream, Epoch, Offset, PipelineChange, StreamId, StreamState, StreamView};
+use vfs::Moment;
 use warehouse::write::messages::{StreamCondition, StreamReport};
 
 use super::reconcile::{Step, View, grant_missing, is_current, reports, stop_all};
+
+/// How long a PAUSE waits for streams that nobody holds.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the shell remembers of streams, to spare them a detour. Forgotten, it costs time only.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +29,8 @@ pub struct Remembered {
     shown: BTreeMap<StreamId, Offset>,
     /// Under which epoch each was let go, with nothing visible left.
     clean: BTreeMap<StreamId, Epoch>,
+    /// The change that is under way, and when it was first seen.
+    change: Option<(ChangeId, Moment)>,
 }
 
 impl Remembered {
@@ -33,6 +40,13 @@ impl Remembered {
         *shown = report.visible.max(*shown);
         if report.condition == StreamCondition::Released {
             self.clean.insert(report.stream, report.epoch);
+        }
+    }
+
+    /// Takes note of the change that is under way.
+    pub fn note_change(&mut self, change: ChangeId, now: Moment) {
+        if self.change.is_none_or(|(known, _)| known != change) {
+            self.change = Some((change, now));
         }
     }
 
@@ -140,7 +154,7 @@ fn standing(
     match current.map(|(address, report)| (*address, *report, &report.condition)) {
         None | Some((_, _, StreamCondition::Lost { .. })) => {
             let address = owner.address.clone();
-            if view.remembered.clean.get(&id) == Some(&owner.epoch) {
+            if view.remembered.clean.get(&id) == Some(&owner.epoch) || is_paused_without_owner(view, change) {
                 drained(Some(owner.epoch), stream.committed)
             } else if is_alter && !change.floors.contains_key(&id) {
                 Standing::Unknown { address }
@@ -161,6 +175,13 @@ fn standing(
         Some((_, report, _)) if report.committed == report.visible => drained(Some(report.epoch), report.committed),
         Some((_, report, _)) => Standing::Committing { visible: report.visible, committed: report.committed },
     }
+}
+
+/// A PAUSE does not wait for ever for a worker that is away, or refuses the stream: nothing of it is visible, and RESUME reads it again
+/// as before. (I10: what is committed does not depend on when that is.)
+fn is_paused_without_owner(view: &View<'_>, change: &PipelineChange) -> bool {
+    let since = view.remembered.change.filter(|(known, _)| *known == change.id).map(|(_, since)| since);
+    change.kind == ChangeKind::Pause && since.is_some_and(|since| view.now.since(since) >= PAUSE_PATIENCE)
 }
 
 /// What a change waits for, in a sentence without its subject; `None` where it can be made.
@@ -209,7 +230,6 @@ pub fn waits_for(view: &View<'_>, change: &PipelineChange) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use catalog::{ChangeId, ChangeState, Fence, PipelineId, PipelineState};
-    use vfs::Moment;
     use warehouse::write::messages::Heartbeat;
 
     use super::super::reconcile::samples::{pipeline, report, stream, worker};
@@ -328,6 +348,33 @@ mod tests {
         assert_eq!(steps(&pause, &one(Some(3)), &[worker(vec![committed])]), drained(Some(3), 5));
         let lost = report(1, 3, StreamCondition::Lost { cause: String::new() });
         assert!(matches!(steps(&pause, &one(Some(3)), &[worker(vec![lost])])[..], [Step::Grant { .. }]));
+    }
+
+    #[test]
+    fn a_pause_does_not_wait_for_ever_for_a_worker_that_is_away_and_an_alter_does() {
+        let pause = change(ChangeKind::Pause, &[]);
+        let mut remembered = Remembered::default();
+        remembered.note_change(pause.id, Moment::default());
+        let look = |change: &PipelineChange, seconds: u64| {
+            let (pipeline, granted) = (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new());
+            let (streams, remembered) = (one(Some(3)), &remembered);
+            let now = Moment::new(Duration::from_secs(seconds));
+            let (change, workers, topic) = (Some(change), &[][..], None);
+            let view = View {
+                pipeline: &pipeline,
+                topic,
+                streams: &streams,
+                workers,
+                change,
+                remembered,
+                granted: &granted,
+                now,
+            };
+            changing(&view, view.change.unwrap())
+        };
+        assert_eq!(look(&pause, 9), []);
+        assert_eq!(look(&pause, 10), drained(Some(3), 0));
+        assert_eq!(look(&alter(&[(1, 9)]), 1_000), []);
     }
 
     #[test]

@@ -149,11 +149,12 @@ impl Manager {
                 }
             }
             if clock.now() >= until {
-                let waits = self.waiting(pipeline).or_else(|| self.trouble(pipeline));
+                let told = [self.waiting(pipeline), self.trouble(pipeline)].into_iter().flatten().collect::<Vec<_>>();
+                let elsewhere = || vec!["another server leads the pipeline, and has it in hand".to_owned()];
                 return Err(format!(
                     "the {word} is still under way after {} s, and goes on; it waits for this: {}. RESUME PIPELINE gives it up",
                     STOP_WAIT.as_secs(),
-                    waits.unwrap_or_else(|| "another server leads the pipeline, and has it in hand".to_owned())
+                    if told.is_empty() { elsewhere() } else { told }.join("; ")
                 ));
             }
             self.wake();

@@ -158,6 +158,9 @@ impl PipelineManager {
         let of_it = workers.iter().flat_map(|worker| &worker.tasks).filter(|task| task.pipeline == self.id);
         of_it.flat_map(|task| &task.streams).for_each(|report| self.remembered.note(report));
         let now = self.parts.world.clock.now();
+        if let Some(change) = &change {
+            self.remembered.note_change(change.id, now);
+        }
         let view = View {
             pipeline: &pipeline,
             topic: self.topic.as_ref(),

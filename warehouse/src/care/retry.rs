@@ -25,7 +25,7 @@ use catalog::{
 use object_store::ObjectStore;
 use vfs::{World, compute};
 
-use super::part::{self, PartFault};
+use crate::read::whole_part::{self as part, PartFault};
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema};
 use crate::write::decode::{InvalidPipeline, PipelineDecoder, StreamOrigin};
 use crate::write::flush::{FlushError, Flusher};

@@ -18,7 +18,7 @@ use vfs::{World, compute};
 
 use super::ledger::Accounts;
 use super::offsets::Offsets;
-use super::part::{self, PartFault};
+use crate::read::whole_part::{self as part, PartFault};
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN};
 
 /// Objects that are looked at at a time.

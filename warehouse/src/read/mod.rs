@@ -26,6 +26,7 @@ pub mod session;
 pub mod snapshot;
 mod statement;
 mod stream_columns;
+pub mod whole_part;
 mod wording;
 
 #[cfg(test)]

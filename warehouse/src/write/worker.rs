@@ -14,7 +14,7 @@ use catalog::{CatalogService, Epoch, NodeId, Pipeline, PipelineId, StreamId, Tab
 use object_store::ObjectStore;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use vfs::{Disk, World};
+use vfs::{Disk, World, planted};
 use wal::{WalError, WalSettings};
 
 use super::log_keeper::Log;
@@ -125,6 +125,9 @@ pub(super) struct State {
     /// Why a task ended otherwise than by being drained; shown by its successor.
     pub(super) ended: BTreeMap<TaskKey, Trouble>,
     pub(super) started: u64,
+    /// The newest epoch under which each stream was ever given to this process: the same grant once more is a message that came twice,
+    /// or late, and the stream may have been let go since. *(Else rows are shown that nobody can commit.)*
+    pub(super) given: BTreeMap<StreamId, Epoch>,
     pub(super) closing: bool,
 }
 
@@ -259,6 +262,10 @@ impl Worker {
         streams: Vec<OwnedStream>,
     ) -> Result<(), WorkerError> {
         let key = (pipeline.id, task);
+        let streams = self.not_given_yet(streams);
+        if streams.is_empty() {
+            return Ok(());
+        }
         let given: Vec<(StreamId, Epoch)> =
             streams.iter().map(|of| (of.granted.stream, of.granted.owner.epoch)).collect();
         let running = {
@@ -277,11 +284,22 @@ impl Worker {
         };
         let (inbox, replay) = match running {
             Some(running) => running,
-            None => self.start(key, pipeline, table, given.into_iter().collect()).await?,
+            None => self.start(key, pipeline, table, given.iter().copied().collect()).await?,
         };
+        self.state().given.extend(given);
         // A task that ended meanwhile is missing from the next heartbeat, and the manager grants again.
         drop(inbox.send(TaskCommand::Own(streams, replay)).await);
         Ok(())
+    }
+
+    fn not_given_yet(&self, streams: Vec<OwnedStream>) -> Vec<OwnedStream> {
+        let state = self.state();
+        let is_new = |owned: &OwnedStream| {
+            let epoch = owned.granted.owner.epoch;
+            state.given.get(&owned.granted.stream).is_none_or(|given| *given < epoch)
+                || planted::is("older-grant-taken")
+        };
+        streams.into_iter().filter(is_new).collect()
     }
 
     /// How the worker is.

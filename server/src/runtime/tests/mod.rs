@@ -1,6 +1,8 @@
 //! A whole process without its ports: manager, worker and control over a scripted broker, in virtual time; and what outlives its death.
 
+mod care;
 mod change;
+mod incidents;
 mod seek;
 
 use std::collections::BTreeMap;
@@ -18,9 +20,9 @@ use catalog::{
 use object_store::memory::InMemory;
 use vfs::{Clock, Inline, MemoryDisk, Moment, SeededRandom, SystemClock, WallTime, World};
 use wal::WalSettings;
-use warehouse::care::part;
 use warehouse::care::verify::{Depth, Verifier};
 use warehouse::memory::MemoryBudget;
+use warehouse::read::whole_part as part;
 use warehouse::write::local::LocalWorkers;
 use warehouse::write::source::{MemoryBroker, MemoryConnector, MemoryRecord};
 use warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
