@@ -37,7 +37,7 @@ pub(crate) const STAMP_COLUMN: &str = "produced_us";
 
 static EVENTS: [Shape; 24] = [
     (STAMP_COLUMN, BIG, false),
-    ("event_time", ColumnType::Timestamp, false),
+    ("event_time", ColumnType::TIMESTAMP, false),
     ("event_id", text(36), false),
     ("kind", text(16), false),
     ("user_id", BIG, false),
@@ -63,7 +63,7 @@ static EVENTS: [Shape; 24] = [
 ];
 
 static FLIGHTS: [Shape; 19] = [
-    ("time_hour", ColumnType::Timestamp, false),
+    ("time_hour", ColumnType::TIMESTAMP, false),
     ("origin", text(3), false),
     ("dest", text(3), false),
     ("carrier", text(2), false),

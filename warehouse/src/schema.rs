@@ -33,10 +33,28 @@ pub fn arrow_type(kind: &ColumnType) -> DataType {
             DataType::Decimal128(*precision, i8::try_from(*scale).expect("a scale is at most 38"))
         }
         ColumnType::Date => DataType::Date32,
-        ColumnType::DateTime => DataType::Timestamp(TimeUnit::Microsecond, None),
-        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("+00:00"))),
-        ColumnType::Text { .. } | ColumnType::Json => DataType::Utf8,
+        ColumnType::Time { .. } => DataType::Duration(TimeUnit::Microsecond),
+        ColumnType::DateTime { .. } => DataType::Timestamp(TimeUnit::Microsecond, None),
+        ColumnType::Timestamp { .. } => DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("+00:00"))),
+        ColumnType::Year => DataType::Int32,
+        ColumnType::Text { .. } | ColumnType::Char { .. } | ColumnType::Enum { .. } | ColumnType::Json => {
+            DataType::Utf8
+        }
+        ColumnType::Binary { .. } | ColumnType::VarBinary { .. } => DataType::Binary,
+        ColumnType::Array { element } => DataType::List(Arc::new(element_field(element))),
+        ColumnType::Map { key, value } => DataType::Map(Arc::new(entries_field(key, value)), false),
     }
+}
+
+/// The field of an array's elements, by the name that the engine's own functions give theirs.
+fn element_field(element: &ColumnType) -> Field {
+    Field::new_list_field(arrow_type(element), true)
+}
+
+/// The field of a map's entries, by the names that the engine's own functions give theirs.
+fn entries_field(key: &ColumnType, value: &ColumnType) -> Field {
+    let fields = vec![Field::new("key", arrow_type(key), false), Field::new("value", arrow_type(value), true)];
+    Field::new("entries", DataType::Struct(fields.into()), false)
 }
 
 /// Iceberg knows only signed 32 and 64 bits: small integers are widened, and unsigned ones to the next that holds them.
@@ -76,13 +94,53 @@ pub fn mysql_type(kind: &ColumnType) -> String {
         ColumnType::Double => "double".to_owned(),
         ColumnType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
         ColumnType::Date => "date".to_owned(),
-        ColumnType::DateTime => "datetime(6)".to_owned(),
-        ColumnType::Timestamp => "timestamp(6)".to_owned(),
+        ColumnType::Time { digits } => with_digits("time", *digits),
+        ColumnType::DateTime { digits } => with_digits("datetime", *digits),
+        ColumnType::Timestamp { digits } => with_digits("timestamp", *digits),
+        ColumnType::Year => "year".to_owned(),
         ColumnType::Text { characters_max: Some(max) } => format!("varchar({max})"),
         ColumnType::Text { characters_max: None } => "text".to_owned(),
+        ColumnType::Char { characters } => format!("char({characters})"),
+        ColumnType::Enum { values } => {
+            let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            format!("enum({})", quoted.join(","))
+        }
+        ColumnType::Binary { bytes } => format!("binary({bytes})"),
+        ColumnType::VarBinary { bytes_max: Some(max) } => format!("varbinary({max})"),
+        ColumnType::VarBinary { bytes_max: None } => "blob".to_owned(),
         ColumnType::Json => "json".to_owned(),
+        ColumnType::Array { element } => format!("array<{}>", mysql_type(element)),
+        ColumnType::Map { key, value } => format!("map<{},{}>", mysql_type(key), mysql_type(value)),
     }
 }
+
+fn with_digits(name: &str, digits: Option<u8>) -> String {
+    digits.map_or_else(|| name.to_owned(), |digits| format!("{name}({digits})"))
+}
+
+/// A text as a literal of MySQL, on one line.
+pub fn quoted(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    literal.push('\'');
+    for letter in text.chars() {
+        match letter {
+            '\'' => literal.push_str("''"),
+            '\\' => literal.push_str("\\\\"),
+            '\n' => literal.push_str("\\n"),
+            '\r' => literal.push_str("\\r"),
+            '\0' => literal.push_str("\\0"),
+            other => literal.push(other),
+        }
+    }
+    literal.push('\'');
+    literal
+}
+
+/// The longest TIME, 838:59:59, in microseconds; below zero as long.
+pub const TIME_MICROS_MAX: i64 = (838 * 3600 + 59 * 60 + 59) * 1_000_000;
+
+/// The inclusive bounds of a YEAR, beside 0, which stands for no year.
+pub const YEAR_BOUNDS: (i32, i32) = (1901, 2155);
 
 fn field(name: &str, data_type: DataType, nullable: bool, id: i32) -> Field {
     Field::new(name, data_type, nullable).with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
@@ -93,6 +151,46 @@ pub fn column_field(column: &Column) -> Field {
     let mut field = field(&column.name, arrow_type(&column.kind), column.nullable, column.id.0);
     field.metadata_mut().insert(MYSQL_TYPE_KEY.to_owned(), mysql_type(&column.kind));
     field
+}
+
+/// Field ids of what lies within a column begin here: above any column's, below those of the hidden ones.
+const INNER_FIELD_ID: i32 = 1_000_000_000;
+/// How many of them each column has: enough for a tree of two branches and as many levels as types may be nested.
+const INNER_FIELDS: i32 = 64;
+
+/// The fields of a schema as a Parquet file has them: what lies within an array or a map has its field id too. In memory these
+/// fields go without, because there a type with ids is another type, and no function would put both together.
+pub fn file_schema(schema: &Schema) -> SchemaRef {
+    let whole = |field: &Arc<Field>| {
+        let id = field.metadata().get(FIELD_ID_KEY).and_then(|id| id.parse::<i32>().ok());
+        let data_type = id.map_or_else(|| field.data_type().clone(), |id| with_ids(field.data_type(), id, 1));
+        field.as_ref().clone().with_data_type(data_type)
+    };
+    Arc::new(Schema::new_with_metadata(
+        schema.fields().iter().map(whole).collect::<Vec<_>>(),
+        schema.metadata().clone(),
+    ))
+}
+
+/// The type with ids, `place` levels and branches within `column`: an inner id follows from the column's and from where it
+/// stands, so it is as lasting as the column's, and never used again.
+fn with_ids(data_type: &DataType, column: i32, place: i32) -> DataType {
+    let inner = |of: &Field, place: i32| {
+        let id = INNER_FIELD_ID + column * INNER_FIELDS + place;
+        let data_type = with_ids(of.data_type(), column, place);
+        of.clone().with_data_type(data_type).with_metadata(HashMap::from([(FIELD_ID_KEY.to_owned(), id.to_string())]))
+    };
+    match data_type {
+        DataType::List(element) => DataType::List(Arc::new(inner(element, 2 * place))),
+        DataType::Map(entries, sorted) => {
+            let DataType::Struct(fields) = entries.data_type() else { return data_type.clone() };
+            let fields: Vec<Field> =
+                fields.iter().zip([2 * place, 2 * place + 1]).map(|(field, place)| inner(field, place)).collect();
+            let entries = entries.as_ref().clone().with_data_type(DataType::Struct(fields.into()));
+            DataType::Map(Arc::new(entries), *sorted)
+        }
+        other => other.clone(),
+    }
 }
 
 fn hidden_fields() -> [Field; 2] {
@@ -142,6 +240,65 @@ mod tests {
         assert_eq!(of(IntegerWidth::Tiny, true), DataType::Int32);
         assert_eq!(of(IntegerWidth::Int, true), DataType::Int64);
         assert_eq!(of(IntegerWidth::Big, true), DataType::Decimal128(20, 0));
+    }
+
+    #[test]
+    fn a_type_is_written_as_mysql_writes_it() {
+        let array = |element| ColumnType::Array { element: Box::new(element) };
+        let letters = ColumnType::Enum { values: vec!["a".into(), "it's".into(), "b\\".into()] };
+        for (kind, text) in [
+            (ColumnType::DATETIME, "datetime"),
+            (ColumnType::Timestamp { digits: Some(0) }, "timestamp(0)"),
+            (ColumnType::Time { digits: Some(3) }, "time(3)"),
+            (letters, "enum('a','it''s','b\\\\')"),
+            (ColumnType::BLOB, "blob"),
+            (
+                array(ColumnType::Map { key: Box::new(ColumnType::TEXT), value: Box::new(array(ColumnType::Date)) }),
+                "array<map<text,array<date>>>",
+            ),
+        ] {
+            assert_eq!(mysql_type(&kind), text);
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_file_has_an_id_of_its_own_that_iceberg_does_not_use() {
+        let array = |element| ColumnType::Array { element: Box::new(element) };
+        let map = |key, value| ColumnType::Map { key: Box::new(key), value: Box::new(value) };
+        let deepest = map(
+            ColumnType::TEXT,
+            map(
+                ColumnType::TEXT,
+                map(ColumnType::TEXT, map(ColumnType::TEXT, map(ColumnType::TEXT, ColumnType::Date))),
+            ),
+        );
+        let column = |id, kind| Column {
+            id: catalog::ColumnId(id),
+            name: format!("c{id}"),
+            kind,
+            nullable: true,
+            default: None,
+            comment: String::new(),
+        };
+        let fields: Vec<Field> =
+            [column(1, deepest), column(2, array(array(ColumnType::Date)))].iter().map(column_field).collect();
+        let file = file_schema(&Schema::new(fields.into_iter().chain(hidden_fields()).collect::<Vec<_>>()));
+        let mut ids = Vec::new();
+        fn collect(field: &Field, ids: &mut Vec<i32>) {
+            ids.extend(field.metadata().get(FIELD_ID_KEY).map(|id| id.parse::<i32>().unwrap()));
+            match field.data_type() {
+                DataType::List(element) => collect(element, ids),
+                DataType::Map(entries, _) => collect(entries, ids),
+                DataType::Struct(fields) => fields.iter().for_each(|field| collect(field, ids)),
+                _ => {}
+            }
+        }
+        file.fields().iter().for_each(|field| collect(field, &mut ids));
+        assert_eq!(ids.len(), 2 + 10 + 2 + 2, "two columns, what is within them, and the hidden ones");
+        let distinct: std::collections::BTreeSet<i32> = ids.iter().copied().collect();
+        assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+        assert!(ids.iter().all(|id| (1..2_147_483_447).contains(id)), "{ids:?}");
+        assert_eq!(ids[1..3], [1_000_000_066, 1_000_000_067]);
     }
 
     #[test]

@@ -9,6 +9,15 @@ use crate::{
 
 /// A DECIMAL's most digits.
 const DECIMAL_DIGITS_MAX: u8 = 38;
+/// Digits that a second's fraction may have.
+const FRACTION_DIGITS_MAX: u8 = 6;
+/// How deeply ARRAY and MAP may be nested. The ids of inner fields leave no room for more (`schema.rs` of the warehouse).
+const NESTING_MAX: u32 = 5;
+/// What an ENUM may have of values, and a value of characters: the whole list stands in the table's record.
+const ENUM_VALUES_MAX: usize = 1000;
+const ENUM_CHARACTERS_MAX: usize = 255;
+/// The longest TIME, 838:59:59, in microseconds; below zero as long.
+const TIME_MICROS_MAX: u64 = (838 * 3600 + 59 * 60 + 59) * 1_000_000;
 /// The longest COMMENT of a column, in characters, as in MySQL.
 const COMMENT_CHARACTERS_MAX: usize = 1024;
 
@@ -67,19 +76,76 @@ fn fault(column: &NewColumn, fault: &str) -> CatalogError {
 }
 
 fn check_kind(column: &NewColumn) -> Result<(), CatalogError> {
-    match &column.kind {
-        ColumnType::Decimal { precision, scale } if *precision == 0 || *precision > DECIMAL_DIGITS_MAX => {
-            Err(fault(column, &format!("is DECIMAL({precision},{scale}): give it 1 to {DECIMAL_DIGITS_MAX} digits")))
-        }
-        ColumnType::Decimal { precision, scale } if scale > precision => Err(fault(
-            column,
-            &format!("is DECIMAL({precision},{scale}): it cannot have more digits after the point than in all"),
-        )),
-        ColumnType::Text { characters_max: Some(0) } => {
-            Err(fault(column, "is VARCHAR(0): give it room for a character"))
-        }
-        _ => Ok(()),
+    match kind_fault(&column.kind, 1) {
+        Some(why) => Err(fault(column, &why)),
+        None => Ok(()),
     }
+}
+
+/// What is wrong with a type that stands `depth` levels deep.
+fn kind_fault(kind: &ColumnType, depth: u32) -> Option<String> {
+    match kind {
+        ColumnType::Decimal { precision, scale } if *precision == 0 || *precision > DECIMAL_DIGITS_MAX => {
+            Some(format!("is DECIMAL({precision},{scale}): give it 1 to {DECIMAL_DIGITS_MAX} digits"))
+        }
+        ColumnType::Decimal { precision, scale } if scale > precision => {
+            Some(format!("is DECIMAL({precision},{scale}): it cannot have more digits after the point than in all"))
+        }
+        ColumnType::Time { digits: Some(digits) }
+        | ColumnType::DateTime { digits: Some(digits) }
+        | ColumnType::Timestamp { digits: Some(digits) }
+            if *digits > FRACTION_DIGITS_MAX =>
+        {
+            Some(format!("has {digits} digits of a second: times have 0 to {FRACTION_DIGITS_MAX}"))
+        }
+        ColumnType::Text { characters_max: Some(0) } => Some("is VARCHAR(0): give it room for a character".to_owned()),
+        ColumnType::VarBinary { bytes_max: Some(0) } => Some("is VARBINARY(0): give it room for a byte".to_owned()),
+        ColumnType::Char { characters: length @ (0 | 256..) } => {
+            Some(format!("is CHAR({length}): it may have 1 to 255 characters; use VARCHAR for more"))
+        }
+        ColumnType::Binary { bytes: length @ (0 | 256..) } => {
+            Some(format!("is BINARY({length}): it may have 1 to 255 bytes; use VARBINARY for more"))
+        }
+        ColumnType::Enum { values } => enum_fault(values),
+        ColumnType::Array { .. } | ColumnType::Map { .. } if depth > NESTING_MAX => {
+            Some(format!("nests ARRAY and MAP more than {NESTING_MAX} levels deep: use JSON for the inner ones"))
+        }
+        ColumnType::Map { key, .. } if !may_be_key(key) => {
+            Some("is a MAP whose keys are neither integers nor texts nor dates: choose such a key".to_owned())
+        }
+        nested => nested.inner().into_iter().find_map(|inner| kind_fault(inner, depth + 1)),
+    }
+}
+
+fn enum_fault(values: &[String]) -> Option<String> {
+    if values.is_empty() || values.len() > ENUM_VALUES_MAX {
+        return Some(format!("is an ENUM of {} values: give it 1 to {ENUM_VALUES_MAX}", values.len()));
+    }
+    let mut seen = BTreeSet::new();
+    let twice = values.iter().find(|value| !seen.insert(value.as_str()));
+    let long = values.iter().find(|value| value.chars().count() > ENUM_CHARACTERS_MAX);
+    match (twice, long) {
+        (Some(twice), _) => Some(format!("is an ENUM with {twice:?} in it twice: drop one")),
+        (_, Some(long)) => Some(format!(
+            "is an ENUM with a value of {} characters: shorten it to {ENUM_CHARACTERS_MAX}",
+            long.chars().count()
+        )),
+        _ => None,
+    }
+}
+
+/// A key is written as a JSON object's name, and read back from one.
+fn may_be_key(kind: &ColumnType) -> bool {
+    matches!(
+        kind,
+        ColumnType::Integer { .. }
+            | ColumnType::Text { .. }
+            | ColumnType::Char { .. }
+            | ColumnType::Enum { .. }
+            | ColumnType::Date
+            | ColumnType::DateTime { .. }
+            | ColumnType::Timestamp { .. }
+    )
 }
 
 fn check_default(column: &NewColumn) -> Result<(), CatalogError> {
@@ -101,8 +167,22 @@ fn fits(kind: &ColumnType, value: &Scalar) -> bool {
     match (kind, value) {
         (ColumnType::Boolean, Scalar::Bool(_))
         | (ColumnType::Float | ColumnType::Double, Scalar::Float(_))
-        | (ColumnType::Date, Scalar::Date(_))
-        | (ColumnType::DateTime | ColumnType::Timestamp, Scalar::Micros(_)) => true,
+        | (ColumnType::Date, Scalar::Date(_)) => true,
+        (ColumnType::DateTime { digits } | ColumnType::Timestamp { digits }, Scalar::Micros(micros)) => {
+            is_rounded(*micros, *digits)
+        }
+        (ColumnType::Time { digits }, Scalar::Micros(micros)) => {
+            is_rounded(*micros, *digits) && micros.unsigned_abs() <= TIME_MICROS_MAX
+        }
+        (ColumnType::Year, Scalar::Int(year)) => *year == 0 || (1901..=2155).contains(year),
+        (ColumnType::Char { characters }, Scalar::Text(text)) => {
+            !text.ends_with(' ') && text.chars().count() as u64 <= u64::from(*characters)
+        }
+        (ColumnType::Enum { values }, Scalar::Text(text)) => values.contains(text),
+        (ColumnType::Binary { bytes: length }, Scalar::Bytes(bytes)) => bytes.len() as u64 == u64::from(*length),
+        (ColumnType::VarBinary { bytes_max }, Scalar::Bytes(bytes)) => {
+            bytes_max.is_none_or(|max| bytes.len() as u64 <= u64::from(max))
+        }
         (ColumnType::Integer { width, unsigned }, Scalar::Int(value)) => {
             in_bounds(*width, *unsigned, i128::from(*value))
         }
@@ -116,6 +196,11 @@ fn fits(kind: &ColumnType, value: &Scalar) -> bool {
         (ColumnType::Json, Scalar::Text(text)) => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
         _ => false,
     }
+}
+
+/// Whether there is nothing below the last of `digits` of a second.
+fn is_rounded(micros: i64, digits: Option<u8>) -> bool {
+    digits.is_none_or(|digits| micros % 10_i64.pow(u32::from(FRACTION_DIGITS_MAX.saturating_sub(digits))) == 0)
 }
 
 fn in_bounds(width: IntegerWidth, unsigned: bool, value: i128) -> bool {
@@ -142,7 +227,13 @@ pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<Par
         if fields.contains(&field) {
             return Err(CatalogError::invalid(format!("PARTITION BY names `{name}` twice in the same way: drop one")));
         }
-        if let ColumnType::Text { characters_max } = &column.kind {
+        let characters_max = match &column.kind {
+            ColumnType::Text { characters_max } => Some(*characters_max),
+            ColumnType::Char { characters } => Some(Some(*characters)),
+            ColumnType::Enum { values } => values.iter().map(|value| u32::try_from(value.chars().count()).ok()).max(),
+            _ => None,
+        };
+        if let Some(characters_max) = characters_max {
             characters_left = characters_max.and_then(|max| characters_left.checked_sub(max)).ok_or_else(|| {
                 CatalogError::invalid(format!(
                     "PARTITION BY `{name}`: each part's record holds the whole value, so texts in PARTITION BY may have \
@@ -157,7 +248,7 @@ pub(super) fn partition_by(new: &NewTable, columns: &[Column]) -> Result<Vec<Par
 
 /// Why a column of that type cannot be partitioned by so.
 fn misfit(kind: &ColumnType, transform: PartitionTransform) -> Option<&'static str> {
-    let is_moment = matches!(kind, ColumnType::DateTime | ColumnType::Timestamp);
+    let is_moment = matches!(kind, ColumnType::DateTime { .. } | ColumnType::Timestamp { .. });
     match transform {
         PartitionTransform::Identity => match kind {
             ColumnType::Float | ColumnType::Double => {
@@ -165,6 +256,12 @@ fn misfit(kind: &ColumnType, transform: PartitionTransform) -> Option<&'static s
             }
             ColumnType::Json => {
                 Some("JSON is kept as the text received, and the same value has many: choose another column")
+            }
+            ColumnType::Array { .. } | ColumnType::Map { .. } => {
+                Some("an ARRAY or MAP is no value to put parts in order by: choose another column")
+            }
+            ColumnType::Binary { .. } | ColumnType::VarBinary { .. } => {
+                Some("bytes have too many values, and names nobody can read: choose another column")
             }
             _ => None,
         },
@@ -183,8 +280,15 @@ pub(super) fn order_by(new: &NewTable, columns: &[Column]) -> Result<Vec<ColumnI
     let mut ids: Vec<ColumnId> = Vec::new();
     for name in &new.order_by {
         let column = find(columns, name, "ORDER BY")?;
-        if column.kind == ColumnType::Json {
-            return Err(CatalogError::invalid(format!("ORDER BY `{name}`: JSON has no order: choose another column")));
+        if let Some(what) = match &column.kind {
+            ColumnType::Json => Some("JSON has"),
+            ColumnType::Array { .. } => Some("arrays have"),
+            ColumnType::Map { .. } => Some("maps have"),
+            _ => None,
+        } {
+            let message =
+                format!("ORDER BY `{name}`: {what} no order that rows could be sorted by: choose another column");
+            return Err(CatalogError::invalid(message));
         }
         if ids.contains(&column.id) {
             return Err(CatalogError::invalid(format!("ORDER BY names `{name}` twice: drop one")));
@@ -232,6 +336,43 @@ mod tests {
     const TINY: ColumnType = ColumnType::Integer { width: IntegerWidth::Tiny, unsigned: false };
     const BIG: ColumnType = ColumnType::Integer { width: IntegerWidth::Big, unsigned: true };
 
+    fn array(element: ColumnType) -> ColumnType {
+        ColumnType::Array { element: Box::new(element) }
+    }
+
+    fn map(key: ColumnType, value: ColumnType) -> ColumnType {
+        ColumnType::Map { key: Box::new(key), value: Box::new(value) }
+    }
+
+    #[test]
+    fn what_a_type_may_be_holds_for_the_types_within_it() {
+        let fault = |kind| columns(&table(kind)).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(fault(map(TINY, array(map(TEXT, array(array(ColumnType::BLOB)))))), "");
+        assert!(fault(array(map(TEXT, array(array(array(array(TEXT))))))).contains("5 levels"));
+        assert!(fault(map(ColumnType::Double, TEXT)).contains("choose such a key"));
+        assert!(fault(array(map(array(TEXT), TEXT))).contains("choose such a key"));
+        assert!(fault(array(ColumnType::Decimal { precision: 39, scale: 0 })).contains("1 to 38 digits"));
+        assert!(fault(ColumnType::Time { digits: Some(7) }).contains("0 to 6"));
+        assert!(fault(ColumnType::Char { characters: 256 }).contains("use VARCHAR"));
+        assert!(fault(ColumnType::Binary { bytes: 0 }).contains("1 to 255"));
+        for (values, words) in
+            [(vec![], "0 values"), (vec!["a", "b", "a"], "twice"), (vec![&*"x".repeat(256)], "shorten")]
+        {
+            let values = values.into_iter().map(str::to_owned).collect();
+            assert!(fault(ColumnType::Enum { values }).contains(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_has_no_order() {
+        for kind in [array(TINY), map(TEXT, TEXT)] {
+            let mut new = table(kind);
+            new.order_by = vec!["a".into()];
+            let error = order_by(&new, &columns(&new).unwrap()).unwrap_err().to_string();
+            assert!(error.contains("no order"), "{error}");
+        }
+    }
+
     #[test]
     fn columns_get_lasting_ids_and_keep_their_names_as_typed() {
         let columns = columns(&table(TEXT)).unwrap();
@@ -246,7 +387,7 @@ mod tests {
             new.partition_by = vec![("a".into(), transform)];
             partition_by(&new, &columns(&new).unwrap()).is_ok()
         };
-        for kind in [ColumnType::Date, ColumnType::DateTime, ColumnType::Timestamp] {
+        for kind in [ColumnType::Date, ColumnType::DATETIME, ColumnType::TIMESTAMP] {
             assert!([Identity, Year, Month, Day].into_iter().all(|transform| fits(&kind, transform)));
             assert_eq!(fits(&kind, Hour), kind != ColumnType::Date);
         }
@@ -255,9 +396,11 @@ mod tests {
                 fits(&kind, Identity) && ![Year, Month, Day, Hour].into_iter().any(|transform| fits(&kind, transform))
             );
         }
-        assert!(
-            [ColumnType::Float, ColumnType::Double, ColumnType::Json].into_iter().all(|kind| !fits(&kind, Identity))
-        );
+        for kind in
+            [ColumnType::Float, ColumnType::Double, ColumnType::Json, ColumnType::BLOB, array(TEXT), map(TEXT, TINY)]
+        {
+            assert!(!fits(&kind, Identity));
+        }
     }
 
     #[test]
@@ -329,5 +472,18 @@ mod tests {
         assert!(!takes(ColumnType::Json, Scalar::Text("{".into()), false));
         assert!(takes(TEXT, Scalar::Null, true) && !takes(TEXT, Scalar::Null, false));
         assert!(!takes(ColumnType::Date, Scalar::Micros(0), false));
+        let millis = ColumnType::DateTime { digits: Some(3) };
+        assert!(takes(millis.clone(), Scalar::Micros(1_000), false) && !takes(millis, Scalar::Micros(1), false));
+        let time = ColumnType::Time { digits: None };
+        assert!(takes(time.clone(), Scalar::Micros(-3_020_399_000_000), false));
+        assert!(!takes(time, Scalar::Micros(3_020_399_000_001), false));
+        let letters = ColumnType::Enum { values: vec!["a".into(), "b".into()] };
+        assert!(takes(letters.clone(), Scalar::Text("b".into()), false));
+        assert!(!takes(letters, Scalar::Text("c".into()), false));
+        assert!(
+            takes(ColumnType::Year, Scalar::Int(2155), false) && !takes(ColumnType::Year, Scalar::Int(1900), false)
+        );
+        let two = ColumnType::Binary { bytes: 2 };
+        assert!(takes(two.clone(), Scalar::Bytes(vec![0, 1]), false) && !takes(two, Scalar::Bytes(vec![0]), false));
     }
 }

@@ -138,7 +138,7 @@ fn table() -> Table {
         schema: SchemaId(1),
         fence: Fence(1),
         columns: vec![
-            column(1, "ts", ColumnType::Timestamp, Some(Scalar::Micros(-1))),
+            column(1, "ts", ColumnType::TIMESTAMP, Some(Scalar::Micros(-1))),
             column(2, "n", integer(IntegerWidth::Tiny, true), Some(Scalar::Int(7))),
             column(3, "big", integer(IntegerWidth::Big, true), Some(Scalar::Decimal(DecimalText(1 << 63), 0))),
             column(4, "price", ColumnType::Decimal { precision: 38, scale: 2 }, None),
@@ -147,7 +147,7 @@ fn table() -> Table {
             column(7, "day", ColumnType::Date, Some(Scalar::Date(-1))),
             column(8, "f", ColumnType::Float, Some(Scalar::Float(0.1))),
             column(9, "d", ColumnType::Double, Some(Scalar::Null)),
-            column(10, "at", ColumnType::DateTime, None),
+            column(10, "at", ColumnType::DATETIME, None),
             column(11, "j", ColumnType::Json, None),
             column(12, "s", integer(IntegerWidth::Small, false), None),
             column(13, "i", integer(IntegerWidth::Int, false), None),
@@ -164,6 +164,35 @@ fn table() -> Table {
         order_by: vec![ColumnId(5), ColumnId(1)],
         created: 1_700_000_000_000_000,
     }
+}
+
+/// The types that came after the first, and the value that only they have.
+fn table_of_later_types() -> Table {
+    let column = |id, kind, default| Column {
+        id: ColumnId(id),
+        name: format!("c{id}"),
+        kind,
+        nullable: true,
+        default,
+        comment: String::new(),
+    };
+    let array = |element| ColumnType::Array { element: Box::new(element) };
+    let map = |key, value| ColumnType::Map { key: Box::new(key), value: Box::new(value) };
+    let columns = vec![
+        column(1, ColumnType::DateTime { digits: Some(3) }, None),
+        column(2, ColumnType::Timestamp { digits: Some(0) }, None),
+        column(3, ColumnType::Time { digits: None }, Some(Scalar::Micros(-1))),
+        column(4, ColumnType::Time { digits: Some(6) }, None),
+        column(5, ColumnType::Year, Some(Scalar::Int(2026))),
+        column(6, ColumnType::Char { characters: 3 }, None),
+        column(7, ColumnType::Enum { values: vec!["a".into(), "ü".into()] }, Some(Scalar::Text("ü".into()))),
+        column(8, ColumnType::Binary { bytes: 2 }, Some(Scalar::Bytes(vec![0, 0xff]))),
+        column(9, ColumnType::VarBinary { bytes_max: Some(20) }, None),
+        column(10, ColumnType::BLOB, None),
+        column(11, array(ColumnType::TIMESTAMP), None),
+        column(12, map(ColumnType::TEXT, array(ColumnType::Decimal { precision: 10, scale: 2 })), None),
+    ];
+    Table { columns, partition_by: Vec::new(), order_by: vec![ColumnId(8)], ..table() }
 }
 
 fn pipeline() -> Pipeline {
@@ -197,6 +226,8 @@ fn pipeline() -> Pipeline {
 fn tables_and_pipelines() {
     let record = TableRecord { table: table(), nonce: Nonce(9) };
     check("table", &table::ser_key(TableId(2)), &table::ser_value(&record), &record, table::deser_value);
+    let record = TableRecord { table: table_of_later_types(), nonce: Nonce(9) };
+    check("table_of_later_types", &table::ser_key(TableId(2)), &table::ser_value(&record), &record, table::deser_value);
     let record = PipelineRecord { pipeline: pipeline(), nonce: Nonce(9) };
     check("pipeline", &pipeline::ser_key(PipelineId(5)), &pipeline::ser_value(&record), &record, pipeline::deser_value);
     let key = pipeline_of_table::ser_key(TableId(2), PipelineId(5));

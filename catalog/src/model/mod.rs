@@ -1,6 +1,7 @@
 //! The catalog's nouns: ids, positions, and the records that every other crate speaks of. No logic of stores or keys.
 
 mod change;
+mod column_type;
 mod commit;
 mod grant;
 mod ids;
@@ -18,6 +19,7 @@ pub use change::{
     ChangeId, ChangeKind, ChangeState, CutOver, DrainedStream, FinishOutcome, PipelineChange, PipelineDefinition,
     PipelineVersion, SeekTarget,
 };
+pub use column_type::{ColumnType, IntegerWidth};
 pub use commit::{CommitOutcome, CommitRequest, Conflict, Fenced, Gap, GapKind, Ledger, StreamAdvance, WriterId};
 pub use grant::{GrantOutcome, GrantRequest, Granted, Lease, LeaseOutcome, LeaseRequest};
 pub use ids::{
@@ -35,5 +37,5 @@ pub use snapshot::{CommitRecord, Incident, IncidentKind, StreamView, TableSnapsh
 pub use stream::{
     Channel, ChannelCloser, ChannelIdentity, Owner, PartitionIdentity, Stream, StreamIdentity, StreamState,
 };
-pub use table::{Column, ColumnType, IntegerWidth, PartitionField, PartitionTransform, Table};
+pub use table::{Column, PartitionField, PartitionTransform, Table};
 pub use truncate::{TruncateOutcome, TruncateRequest};

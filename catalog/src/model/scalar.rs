@@ -20,10 +20,12 @@ pub enum Scalar {
     Decimal(DecimalText, i8),
     /// Days since 1970-01-01.
     Date(i32),
-    /// Microseconds since 1970-01-01 00:00:00.
+    /// Microseconds since 1970-01-01 00:00:00; of a TIME, since midnight.
     Micros(i64),
     /// Text; compares as bytes.
     Text(String),
+    /// Bytes.
+    Bytes(#[serde(with = "hex_text")] Vec<u8>),
 }
 
 /// An `i128` written as text, because JSON numbers are not that wide.
@@ -56,6 +58,31 @@ mod float_text {
     }
 }
 
+/// Bytes written as hexadecimal digits: most bytes are no text.
+mod hex_text {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::hex(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digit = |digit: &u8| char::from(*digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let byte = |pair: &[u8]| match pair {
+            [high, low] => Some(digit(high)? << 4 | digit(low)?),
+            _ => None,
+        };
+        let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+        bytes.ok_or_else(|| D::Error::custom(format!("{text:?} is no row of bytes in hexadecimal digits")))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Scalar {
     /// A total order within one column: NULL first, NaN last, -0 equal to 0, text as bytes.
     ///
@@ -73,6 +100,7 @@ impl Scalar {
             (Self::Date(a), Self::Date(b)) => a.cmp(b),
             (Self::Micros(a), Self::Micros(b)) => a.cmp(b),
             (Self::Text(a), Self::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+            (Self::Bytes(a), Self::Bytes(b)) => a.cmp(b),
             (a, b) => panic!("{a:?} and {b:?} are not values of one column"),
         }
     }
@@ -96,6 +124,7 @@ impl fmt::Display for Scalar {
             Self::Decimal(value, scale) => write!(f, "{}e-{scale}", value.0),
             Self::Date(value) => value.fmt(f),
             Self::Text(value) => f.write_str(value),
+            Self::Bytes(value) => write!(f, "0x{}", hex(value)),
         }
     }
 }
@@ -116,6 +145,12 @@ mod tests {
             let value = f64::from_bits(bits);
             let Scalar::Float(back) = through_json(&Scalar::Float(value)) else { panic!("another type came back") };
             prop_assert!(back.to_bits() == bits || (back.is_nan() && value.is_nan()));
+        }
+
+        #[test]
+        fn bytes_come_back(bytes: Vec<u8>) {
+            let value = Scalar::Bytes(bytes);
+            prop_assert_eq!(through_json(&value), value);
         }
 
         #[test]

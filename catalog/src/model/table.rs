@@ -1,61 +1,9 @@
-//! Tables: columns in MySQL types, the partitioning, the sort order.
+//! Tables: columns, the partitioning, the sort order.
 
 use serde::{Deserialize, Serialize};
 use vfs::WallTime;
 
-use super::{ColumnId, Fence, Scalar, SchemaId, TableId};
-
-/// How many bytes an integer column has in SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum IntegerWidth {
-    /// TINYINT: 8 bits.
-    Tiny,
-    /// SMALLINT: 16 bits.
-    Small,
-    /// INT: 32 bits.
-    Int,
-    /// BIGINT: 64 bits.
-    Big,
-}
-
-/// A column's SQL type. How it is stored is PROTOCOL's "Data": unsigned integers are widened, and BIGINT UNSIGNED is
-/// decimal(20,0); DATETIME has no zone and TIMESTAMP is UTC, both in microseconds; JSON is the text received.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ColumnType {
-    /// BOOLEAN.
-    Boolean,
-    /// TINYINT to BIGINT.
-    Integer {
-        /// Its width in SQL.
-        width: IntegerWidth,
-        /// Whether it is UNSIGNED.
-        unsigned: bool,
-    },
-    /// FLOAT: 32 bits.
-    Float,
-    /// DOUBLE: 64 bits.
-    Double,
-    /// DECIMAL(precision, scale), 1 to 38 digits.
-    Decimal {
-        /// Digits in all.
-        precision: u8,
-        /// Digits after the point.
-        scale: u8,
-    },
-    /// DATE.
-    Date,
-    /// DATETIME: no zone.
-    DateTime,
-    /// TIMESTAMP: UTC.
-    Timestamp,
-    /// VARCHAR(n), or TEXT where there is no bound. The bound counts characters.
-    Text {
-        /// The most characters that a value may have.
-        characters_max: Option<u32>,
-    },
-    /// JSON, as the text that was received.
-    Json,
-}
+use super::{ColumnId, ColumnType, Fence, Scalar, SchemaId, TableId};
 
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

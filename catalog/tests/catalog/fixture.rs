@@ -49,7 +49,7 @@ pub(crate) fn new_table(name: &str) -> NewTable {
     NewTable {
         database: "default".into(),
         name: name.into(),
-        columns: vec![column("ts", ColumnType::Timestamp), column("kind", ColumnType::Text { characters_max: None })],
+        columns: vec![column("ts", ColumnType::TIMESTAMP), column("kind", ColumnType::Text { characters_max: None })],
         partition_by: vec![("ts".into(), PartitionTransform::Day)],
         order_by: vec!["kind".into()],
     }

@@ -41,7 +41,9 @@ mod flag {
     pub(super) const NOT_NULL: u16 = 1;
     pub(super) const BLOB: u16 = 1 << 4;
     pub(super) const UNSIGNED: u16 = 1 << 5;
+    pub(super) const ZEROFILL: u16 = 1 << 6;
     pub(super) const BINARY: u16 = 1 << 7;
+    pub(super) const ENUM: u16 = 1 << 8;
 }
 
 /// "As many digits as the value has", in the place of a number of decimals.
@@ -160,8 +162,44 @@ impl Announced {
         Self { length: u32::MAX, ..Self::text(type_code::JSON, 0, flag::BLOB) }
     }
 
-    fn moment(type_code: u8) -> Self {
-        Self::number(type_code, 26, 6)
+    /// A time with so many digits of a second; where none were declared there may be six.
+    fn clock(type_code: u8, whole_length: u32, digits: Option<u32>) -> Self {
+        let digits = digits.unwrap_or(6).min(6);
+        let fraction = if digits > 0 { digits + 1 } else { 0 };
+        Self::number(type_code, whole_length + fraction, digits as u8)
+    }
+
+    fn moment(type_code: u8, digits: Option<u32>) -> Self {
+        Self::clock(type_code, 19, digits)
+    }
+
+    /// A sign, three digits of hours, and the rest.
+    fn span(digits: Option<u32>) -> Self {
+        Self::clock(type_code::TIME, 10, digits)
+    }
+
+    fn year() -> Self {
+        let year = Self::number(type_code::YEAR, 4, 0);
+        Self { flags: year.flags | flag::UNSIGNED | flag::ZEROFILL, ..year }
+    }
+
+    /// An ENUM is announced as a CHAR that is as long as the longest of its values.
+    fn of_enum(values: &str) -> Self {
+        let (mut longest, mut length, mut quoted, mut escaped, mut previous) = (0, 0, false, false, ' ');
+        for letter in values.chars() {
+            match letter {
+                '\\' if quoted && !escaped => escaped = true,
+                '\'' if !escaped => {
+                    // Two side by side are one in the value.
+                    length += u32::from(!quoted && previous == '\'');
+                    quoted = !quoted;
+                }
+                ',' if !quoted => length = 0,
+                _ => (length, escaped) = (length + 1, false),
+            }
+            (longest, previous) = (longest.max(length), letter);
+        }
+        Self::text(type_code::STRING, longest, flag::ENUM)
     }
 
     fn of(data_type: &DataType) -> Self {
@@ -189,9 +227,9 @@ impl Announced {
                 Self::decimal(u32::from(*precision) + zeros, u8::try_from(*scale).unwrap_or(0))
             }
             Date32 | Date64 => Self::number(code::DATE, 10, 0),
-            Timestamp(_, None) => Self::moment(code::DATETIME),
-            Timestamp(_, Some(_)) => Self::moment(code::TIMESTAMP),
-            Time32(_) | Time64(_) | Duration(_) => Self::number(code::TIME, 17, 6),
+            Timestamp(_, None) => Self::moment(code::DATETIME, None),
+            Timestamp(_, Some(_)) => Self::moment(code::TIMESTAMP, None),
+            Time32(_) | Time64(_) | Duration(_) => Self::span(None),
             Utf8 | LargeUtf8 | Utf8View => Self::text(code::VAR_STRING, TEXT_CHARS, 0),
             Binary | LargeBinary | BinaryView => Self::bytes(code::BLOB, u32::MAX, flag::BLOB),
             FixedSizeBinary(width) => Self::bytes(code::STRING, u32::try_from(*width).unwrap_or(0), 0),
@@ -208,6 +246,12 @@ impl Announced {
     fn named(name: &str) -> Option<Self> {
         use type_code as code;
         let name = name.to_ascii_uppercase();
+        if name.starts_with("ARRAY<") || name.starts_with("MAP<") {
+            return Some(Self::json());
+        }
+        if let Some(values) = name.strip_prefix("ENUM(") {
+            return Some(Self::of_enum(values.strip_suffix(')').unwrap_or(values)));
+        }
         let (head, arguments) = match name.split_once('(') {
             Some((head, rest)) => (head.to_owned() + rest.split_once(')').map_or("", |(_, tail)| tail), rest),
             None => (name.clone(), ""),
@@ -231,10 +275,10 @@ impl Announced {
                 Self::decimal(first.unwrap_or(10), second.and_then(|s| u8::try_from(s).ok()).unwrap_or(0))
             }
             ["DATE"] => Self::number(code::DATE, 10, 0),
-            ["TIME"] => Self::number(code::TIME, 17, 6),
-            ["DATETIME"] => Self::moment(code::DATETIME),
-            ["TIMESTAMP"] => Self::moment(code::TIMESTAMP),
-            ["YEAR"] => Self::number(code::YEAR, 4, 0).unsigned(),
+            ["TIME"] => Self::span(first),
+            ["DATETIME"] => Self::moment(code::DATETIME, first),
+            ["TIMESTAMP"] => Self::moment(code::TIMESTAMP, first),
+            ["YEAR"] => Self::year(),
             ["CHAR"] => Self::text(code::STRING, first.unwrap_or(1), 0),
             ["VARCHAR"] => Self::text(code::VAR_STRING, first.unwrap_or(TEXT_CHARS), 0),
             ["TEXT" | "TINYTEXT" | "MEDIUMTEXT" | "LONGTEXT" | "STRING"] => {
@@ -293,10 +337,23 @@ mod tests {
             ("TINYINT(1)", type_code::TINY, 1),
             ("TIMESTAMP", type_code::TIMESTAMP, 26),
             ("datetime(6)", type_code::DATETIME, 26),
+            ("datetime(0)", type_code::DATETIME, 19),
+            ("timestamp(3)", type_code::TIMESTAMP, 23),
+            ("time", type_code::TIME, 17),
+            ("time(0)", type_code::TIME, 10),
+            ("year", type_code::YEAR, 4),
+            ("char(3)", type_code::STRING, 12),
+            ("enum('a','it''s','b,')", type_code::STRING, 16),
+            ("binary(16)", type_code::STRING, 16),
+            ("varbinary(20)", type_code::VAR_STRING, 20),
+            ("array<varchar(10)>", type_code::JSON, u32::MAX),
+            ("map<bigint unsigned,decimal(10,2)>", type_code::JSON, u32::MAX),
         ] {
             let column = announced_as(name);
             assert_eq!((column.type_code, column.length), (code, length), "{name}");
-            assert_eq!(column.flags & flag::UNSIGNED != 0, name.to_ascii_uppercase().contains("UNSIGNED"), "{name}");
+            let unsigned = column.type_code == type_code::YEAR
+                || column.type_code != type_code::JSON && name.to_ascii_uppercase().contains("UNSIGNED");
+            assert_eq!(column.flags & flag::UNSIGNED != 0, unsigned, "{name}");
         }
         assert_eq!(announced_as("decimal(20, 4)").decimals, 4);
         assert_eq!(announced_as("no such type").type_code, type_code::VAR_STRING);

@@ -20,31 +20,32 @@ pub(super) fn put_date(days: i64, out: &mut BytesMut) {
     put_padded(day.into(), 2, out);
 }
 
-/// Appends `YYYY-MM-DD HH:MM:SS` and, if there are any, six digits of microseconds.
-pub(super) fn put_datetime(seconds: i64, micros: u32, out: &mut BytesMut) {
+/// Appends `YYYY-MM-DD HH:MM:SS` and so many digits of the second's fraction; without a number six, if there are any.
+pub(super) fn put_datetime(seconds: i64, micros: u32, digits: Option<u8>, out: &mut BytesMut) {
     put_date(seconds.div_euclid(SECONDS_PER_DAY), out);
     out.put_u8(b' ');
-    put_clock(seconds.rem_euclid(SECONDS_PER_DAY) as u128, micros, out);
+    put_clock(seconds.rem_euclid(SECONDS_PER_DAY) as u128, micros, digits, out);
 }
 
 /// Appends `[-]HH:MM:SS[.ffffff]`, with as many digits of hours as it needs.
-pub(super) fn put_span(negative: bool, micros: u128, out: &mut BytesMut) {
+pub(super) fn put_span(negative: bool, micros: u128, digits: Option<u8>, out: &mut BytesMut) {
     if negative {
         out.put_u8(b'-');
     }
     let per_second = MICROS_PER_SECOND as u128;
-    put_clock(micros / per_second, (micros % per_second) as u32, out);
+    put_clock(micros / per_second, (micros % per_second) as u32, digits, out);
 }
 
-fn put_clock(seconds: u128, micros: u32, out: &mut BytesMut) {
+fn put_clock(seconds: u128, micros: u32, digits: Option<u8>, out: &mut BytesMut) {
     put_padded(seconds / 3_600, 2, out);
     out.put_u8(b':');
     put_padded(seconds / 60 % 60, 2, out);
     out.put_u8(b':');
     put_padded(seconds % 60, 2, out);
-    if micros > 0 {
+    let digits = digits.unwrap_or(if micros > 0 { 6 } else { 0 }).min(6);
+    if digits > 0 {
         out.put_u8(b'.');
-        put_padded(micros.into(), 6, out);
+        put_padded((micros / 10_u32.pow(u32::from(6 - digits))).into(), digits.into(), out);
     }
 }
 
@@ -92,7 +93,7 @@ mod tests {
         }
         for seconds in [i64::MIN, i64::MAX] {
             let mut out = BytesMut::new();
-            put_datetime(seconds, 999_999, &mut out);
+            put_datetime(seconds, 999_999, None, &mut out);
             assert!(out.len() < 60);
         }
     }

@@ -4,22 +4,23 @@
 use std::sync::LazyLock;
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, make_array};
 use arrow::compute::cast;
 use arrow::datatypes::*;
 use arrow::error::ArrowError;
-use arrow::json::{EncoderOptions, writer::make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::{BufMut, BytesMut};
 use chrono::{DateTime, Offset, TimeZone};
 
+use super::column::MYSQL_TYPE_KEY;
 use super::fields::{NULL, put_string};
+use super::form::Form;
+use super::json_text::json_writer;
 use super::moment::{MICROS_PER_SECOND, put_date, put_datetime, put_span};
 
 /// Appends the value of one row as a field of a text row.
 pub(super) type Cell<'a> = Box<dyn FnMut(usize, &mut BytesMut) + 'a>;
 
-static JSON_OPTIONS: LazyLock<EncoderOptions> = LazyLock::new(|| EncoderOptions::default().with_explicit_nulls(true));
 static DISPLAY_OPTIONS: LazyLock<FormatOptions<'static>> = LazyLock::new(FormatOptions::default);
 
 /// The array with dictionaries and runs unfolded, as [`cell`] wants it. Done once per batch.
@@ -34,6 +35,8 @@ pub(super) fn unfold(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
 /// The writer of `array`'s values.
 pub(super) fn cell<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Cell<'a>, ArrowError> {
     use DataType::*;
+    let form = field.metadata().get(MYSQL_TYPE_KEY).map_or(Form::Plain, |sql_type| Form::named(sql_type));
+    let digits = form.digits();
     Ok(match array.data_type() {
         Null => Box::new(|_, out| out.put_u8(NULL)),
         Boolean => {
@@ -42,6 +45,9 @@ pub(super) fn cell<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Cell
         }
         Int8 => number::<Int8Type>(array, |value, out| put_integer_text(value.into(), out)),
         Int16 => number::<Int16Type>(array, |value, out| put_integer_text(value.into(), out)),
+        Int32 if form == Form::Year => {
+            number::<Int32Type>(array, |year, out| out.put_slice(format!("{year:04}").as_bytes()))
+        }
         Int32 => number::<Int32Type>(array, |value, out| put_integer_text(value.into(), out)),
         Int64 => number::<Int64Type>(array, |value, out| put_integer_text(value.into(), out)),
         UInt8 => number::<UInt8Type>(array, |value, out| put_integer_text(value.into(), out)),
@@ -57,15 +63,15 @@ pub(super) fn cell<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Cell
         Decimal256(_, scale) => decimal::<Decimal256Type>(array, *scale),
         Date32 => number::<Date32Type>(array, |days, out| put_date(days.into(), out)),
         Date64 => number::<Date64Type>(array, |millis, out| put_date(millis.div_euclid(86_400_000), out)),
-        Timestamp(unit, zone) => timestamp(array, *unit, zone.as_deref()),
-        Time32(TimeUnit::Second) => span::<Time32SecondType>(array, TimeUnit::Second),
-        Time32(_) => span::<Time32MillisecondType>(array, TimeUnit::Millisecond),
-        Time64(TimeUnit::Nanosecond) => span::<Time64NanosecondType>(array, TimeUnit::Nanosecond),
-        Time64(_) => span::<Time64MicrosecondType>(array, TimeUnit::Microsecond),
-        Duration(TimeUnit::Second) => span::<DurationSecondType>(array, TimeUnit::Second),
-        Duration(TimeUnit::Millisecond) => span::<DurationMillisecondType>(array, TimeUnit::Millisecond),
-        Duration(TimeUnit::Microsecond) => span::<DurationMicrosecondType>(array, TimeUnit::Microsecond),
-        Duration(TimeUnit::Nanosecond) => span::<DurationNanosecondType>(array, TimeUnit::Nanosecond),
+        Timestamp(unit, zone) => timestamp(array, *unit, zone.as_deref(), digits),
+        Time32(TimeUnit::Second) => span::<Time32SecondType>(array, TimeUnit::Second, digits),
+        Time32(_) => span::<Time32MillisecondType>(array, TimeUnit::Millisecond, digits),
+        Time64(TimeUnit::Nanosecond) => span::<Time64NanosecondType>(array, TimeUnit::Nanosecond, digits),
+        Time64(_) => span::<Time64MicrosecondType>(array, TimeUnit::Microsecond, digits),
+        Duration(TimeUnit::Second) => span::<DurationSecondType>(array, TimeUnit::Second, digits),
+        Duration(TimeUnit::Millisecond) => span::<DurationMillisecondType>(array, TimeUnit::Millisecond, digits),
+        Duration(TimeUnit::Microsecond) => span::<DurationMicrosecondType>(array, TimeUnit::Microsecond, digits),
+        Duration(TimeUnit::Nanosecond) => span::<DurationNanosecondType>(array, TimeUnit::Nanosecond, digits),
         Utf8 => {
             let values = array.as_string::<i32>();
             nullable(array, move |row, out| put_string(out, values.value(row).as_bytes()))
@@ -95,7 +101,7 @@ pub(super) fn cell<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Cell
             nullable(array, move |row, out| put_string(out, values.value(row)))
         }
         List(_) | LargeList(_) | ListView(_) | LargeListView(_) | FixedSizeList(..) | Struct(_) | Map(..) => {
-            json(field, array)?
+            json(&form, array)?
         }
         Interval(_) | Union(..) | Dictionary(..) | RunEndEncoded(..) => displayed(array)?,
     })
@@ -120,12 +126,12 @@ fn decimal<'a, T: DecimalType>(array: &'a dyn Array, scale: i8) -> Cell<'a> {
     })
 }
 
-fn timestamp<'a>(array: &'a dyn Array, unit: TimeUnit, zone: Option<&str>) -> Cell<'a> {
-    let zone = zone.and_then(|name| name.parse::<Tz>().ok());
+fn timestamp<'a>(array: &'a dyn Array, unit: TimeUnit, zone: Option<&str>, digits: Option<u8>) -> Cell<'a> {
+    let zone = zone_of(zone);
     let put = move |value: i64, out: &mut BytesMut| {
         let (seconds, micros) = split(value, unit);
         let east = zone.map_or(0, |zone| seconds_east(zone, seconds));
-        put_datetime(seconds.saturating_add(east), micros, out);
+        put_datetime(seconds.saturating_add(east), micros, digits, out);
     };
     match unit {
         TimeUnit::Second => number::<TimestampSecondType>(array, put),
@@ -135,28 +141,36 @@ fn timestamp<'a>(array: &'a dyn Array, unit: TimeUnit, zone: Option<&str>) -> Ce
     }
 }
 
-fn span<'a, T: ArrowPrimitiveType>(array: &'a dyn Array, unit: TimeUnit) -> Cell<'a>
+/// The zone of that name.
+pub(super) fn zone_of(name: Option<&str>) -> Option<Tz> {
+    name.and_then(|name| name.parse().ok())
+}
+
+fn span<'a, T: ArrowPrimitiveType>(array: &'a dyn Array, unit: TimeUnit, digits: Option<u8>) -> Cell<'a>
 where
     T::Native: Into<i64>,
 {
     number::<T>(array, move |value, out| {
         let value: i64 = value.into();
-        let (seconds, micros) = split(value, unit);
-        // Below zero the sign stands in front of the whole, so the fraction counts away from zero as well.
-        let total = i128::from(seconds) * i128::from(MICROS_PER_SECOND) + i128::from(micros);
-        put_span(value < 0, total.unsigned_abs(), out);
+        put_span(value < 0, span_micros(value, unit), digits, out);
     })
 }
 
-fn json<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Cell<'a>, ArrowError> {
-    let mut encoder = make_encoder(field, array, &JSON_OPTIONS)?;
-    let mut scratch = Vec::new();
+/// The microseconds of a span. Below zero the sign stands in front of the whole, so the fraction counts away from zero as well.
+pub(super) fn span_micros(value: i64, unit: TimeUnit) -> u128 {
+    let (seconds, micros) = split(value, unit);
+    (i128::from(seconds) * i128::from(MICROS_PER_SECOND) + i128::from(micros)).unsigned_abs()
+}
+
+fn json<'a>(form: &Form, array: &'a dyn Array) -> Result<Cell<'a>, ArrowError> {
+    let write = json_writer(form, &make_array(array.to_data()))?;
+    let mut scratch = BytesMut::new();
     Ok(Box::new(move |row, out| {
         if array.is_null(row) {
             return out.put_u8(NULL);
         }
         scratch.clear();
-        encoder.encode(row, &mut scratch);
+        write(row, &mut scratch);
         put_string(out, &scratch);
     }))
 }
@@ -174,7 +188,7 @@ fn displayed<'a>(array: &'a dyn Array) -> Result<Cell<'a>, ArrowError> {
 }
 
 /// Whole seconds, rounded down, and the microseconds above them.
-fn split(value: i64, unit: TimeUnit) -> (i64, u32) {
+pub(super) fn split(value: i64, unit: TimeUnit) -> (i64, u32) {
     let (seconds, micros) = match unit {
         TimeUnit::Second => (value, 0),
         TimeUnit::Millisecond => (value.div_euclid(1_000), value.rem_euclid(1_000) * 1_000),
@@ -185,7 +199,7 @@ fn split(value: i64, unit: TimeUnit) -> (i64, u32) {
 }
 
 /// How far local time in `zone` is ahead of UTC at that moment. Beyond the calendar's range it is taken as UTC.
-fn seconds_east(zone: Tz, seconds: i64) -> i64 {
+pub(super) fn seconds_east(zone: Tz, seconds: i64) -> i64 {
     DateTime::from_timestamp(seconds, 0)
         .map_or(0, |moment| zone.offset_from_utc_datetime(&moment.naive_utc()).fix().local_minus_utc().into())
 }
@@ -201,7 +215,7 @@ fn short(out: &mut BytesMut, put: impl FnOnce(&mut BytesMut)) {
 }
 
 /// All integers of 64 bits with and without sign fit into 128.
-fn put_integer_text(value: i128, out: &mut BytesMut) {
+pub(super) fn put_integer_text(value: i128, out: &mut BytesMut) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = value.unsigned_abs() as u64;
@@ -221,7 +235,7 @@ fn put_integer_text(value: i128, out: &mut BytesMut) {
 
 /// The shortest digits that read back as the same number, with an exponent where MySQL too writes one. MySQL has no text for
 /// what is not finite; these words are what most languages read.
-fn put_float(finite: bool, value: impl std::fmt::Debug + Into<f64> + Copy, out: &mut BytesMut) {
+pub(super) fn put_float(finite: bool, value: impl std::fmt::Debug + Into<f64> + Copy, out: &mut BytesMut) {
     use std::fmt::Write;
     if !finite {
         let value: f64 = value.into();
@@ -344,6 +358,24 @@ mod tests {
         }
         let beyond = TimestampSecondArray::from(vec![i64::MIN]).with_timezone("Europe/Berlin");
         assert!(one(beyond).starts_with('-'));
+    }
+
+    #[test]
+    fn a_column_shows_the_digits_that_it_was_declared_with() {
+        let with = |sql_type: &str, array: &dyn Array| {
+            let metadata = [(MYSQL_TYPE_KEY.to_owned(), sql_type.to_owned())].into();
+            let field: FieldRef = Arc::new(Field::new("c", array.data_type().clone(), true).with_metadata(metadata));
+            let mut out = BytesMut::new();
+            cell(&field, array).unwrap()(0, &mut out);
+            String::from_utf8(out[1..].to_vec()).unwrap()
+        };
+        let moment = TimestampMicrosecondArray::from(vec![1_500_000]);
+        assert_eq!(with("datetime(3)", &moment), "1970-01-01 00:00:01.500");
+        assert_eq!(with("datetime", &moment), "1970-01-01 00:00:01.500000");
+        assert_eq!(with("datetime(6)", &TimestampMicrosecondArray::from(vec![0])), "1970-01-01 00:00:00.000000");
+        assert_eq!(with("datetime(0)", &TimestampMicrosecondArray::from(vec![0])), "1970-01-01 00:00:00");
+        assert_eq!(with("time(2)", &DurationMicrosecondArray::from(vec![-1_250_000])), "-00:00:01.25");
+        assert_eq!(with("year", &Int32Array::from(vec![0])), "0000");
     }
 
     #[test]

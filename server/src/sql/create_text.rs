@@ -47,7 +47,7 @@ fn column(column: &Column) -> String {
         text.push_str(" DEFAULT NULL");
     }
     if let Some(default) = &column.default {
-        text.push_str(&format!(" DEFAULT {}", literal_text(default)));
+        text.push_str(&format!(" DEFAULT {}", literal_text(&column.kind, default)));
     }
     if !column.comment.is_empty() {
         text.push_str(&format!(" COMMENT {}", quoted(&column.comment)));

@@ -3,6 +3,8 @@
 use catalog::{ColumnType, DecimalText, IntegerWidth, Scalar};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use warehouse::schema::integer_bounds;
+pub(crate) use warehouse::schema::quoted;
+use warehouse::write::decode::{value_of_bytes, value_of_text};
 
 use crate::mysql::SqlError;
 
@@ -18,6 +20,7 @@ pub(crate) enum Literal {
     Bool(bool),
     Number(String),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 /// The value of `column` that DEFAULT `literal` means.
@@ -32,6 +35,7 @@ pub(crate) fn default_of(
         Literal::Null => Err("it is NOT NULL".to_owned()),
         Literal::Bool(value) => of_text(kind, if *value { "1" } else { "0" }),
         Literal::Number(text) | Literal::Text(text) => of_text(kind, text),
+        Literal::Bytes(bytes) => of_bytes(kind, bytes),
     };
     value.map_err(|cause| SqlError::new(INVALID_DEFAULT, format!("Invalid default value for '{column}': {cause}")))
 }
@@ -52,7 +56,18 @@ fn of_text(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
         ColumnType::Date => NaiveDate::parse_from_str(text, DATE)
             .map(|date| Scalar::Date(date.to_epoch_days()))
             .map_err(|_| format!("{text:?} is not a date; write 'YYYY-MM-DD'")),
-        ColumnType::DateTime | ColumnType::Timestamp => moment(text),
+        ColumnType::DateTime { digits: None } | ColumnType::Timestamp { digits: None } => moment(text),
+        ColumnType::Array { .. } | ColumnType::Map { .. } => {
+            Err("an ARRAY or MAP can have no DEFAULT but NULL".to_owned())
+        }
+        ColumnType::DateTime { .. }
+        | ColumnType::Timestamp { .. }
+        | ColumnType::Time { .. }
+        | ColumnType::Year
+        | ColumnType::Char { .. }
+        | ColumnType::Enum { .. }
+        | ColumnType::Binary { .. }
+        | ColumnType::VarBinary { .. } => value_of_text(kind, text),
         ColumnType::Text { characters_max } => match characters_max {
             Some(max) if text.chars().count() > *max as usize => Err(format!("it has more than {max} characters")),
             _ => Ok(Scalar::Text(text.to_owned())),
@@ -60,6 +75,16 @@ fn of_text(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
         ColumnType::Json => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
             Ok(_) => Ok(Scalar::Text(text.to_owned())),
             Err(error) => Err(format!("it is not JSON: {error}")),
+        },
+    }
+}
+
+fn of_bytes(kind: &ColumnType, bytes: &[u8]) -> Result<Scalar, String> {
+    match kind {
+        ColumnType::Binary { .. } | ColumnType::VarBinary { .. } => value_of_bytes(kind, bytes),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => of_text(kind, text),
+            Err(_) => Err("its bytes are no text".to_owned()),
         },
     }
 }
@@ -109,9 +134,11 @@ fn moment(text: &str) -> Result<Scalar, String> {
     }
 }
 
-/// The literal that reads back as `value`.
-pub(crate) fn literal_text(value: &Scalar) -> String {
+/// The literal that reads back as `value` of a column of `kind`.
+pub(crate) fn literal_text(kind: &ColumnType, value: &Scalar) -> String {
     match value {
+        Scalar::Bytes(bytes) => format!("X'{}'", hex::encode(bytes)),
+        Scalar::Micros(micros) if matches!(kind, ColumnType::Time { .. }) => format!("'{}'", span_text(*micros)),
         Scalar::Null => "NULL".to_owned(),
         Scalar::Bool(value) => format!("'{}'", u8::from(*value)),
         Scalar::Int(value) => format!("'{value}'"),
@@ -123,12 +150,21 @@ pub(crate) fn literal_text(value: &Scalar) -> String {
 }
 
 /// What `information_schema.columns.COLUMN_DEFAULT` shows: the value without quotes.
-pub(crate) fn default_text(value: &Scalar) -> Option<String> {
+pub(crate) fn default_text(kind: &ColumnType, value: &Scalar) -> Option<String> {
     match value {
         Scalar::Null => None,
         Scalar::Text(text) => Some(text.clone()),
-        other => Some(literal_text(other).trim_matches('\'').to_owned()),
+        Scalar::Bytes(bytes) => Some(format!("0x{}", hex::encode_upper(bytes))),
+        other => Some(literal_text(kind, other).trim_matches('\'').to_owned()),
     }
+}
+
+/// A TIME as MySQL writes it.
+pub(crate) fn span_text(micros: i64) -> String {
+    let (sign, micros) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let whole = format!("{sign}{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if fraction == 0 { whole } else { format!("{whole}.{fraction:06}") }
 }
 
 fn decimal_text(unscaled: i128, scale: i8) -> String {
@@ -149,24 +185,6 @@ pub(crate) fn time_text(value: &Scalar) -> String {
         _ => None,
     }
     .unwrap_or_else(|| value.to_string())
-}
-
-/// A string literal of our dialect.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len() + 2);
-    literal.push('\'');
-    for letter in text.chars() {
-        match letter {
-            '\'' => literal.push_str("''"),
-            '\\' => literal.push_str("\\\\"),
-            '\n' => literal.push_str("\\n"),
-            '\r' => literal.push_str("\\r"),
-            '\0' => literal.push_str("\\0"),
-            other => literal.push(other),
-        }
-    }
-    literal.push('\'');
-    literal
 }
 
 /// A name in backticks.
@@ -194,15 +212,22 @@ mod tests {
             (ColumnType::Decimal { precision: 10, scale: 2 }, "-12.30"),
             (ColumnType::Decimal { precision: 3, scale: 3 }, "0.005"),
             (ColumnType::Date, "2013-01-31"),
-            (ColumnType::Timestamp, "1969-12-31 23:59:59.500000"),
+            (ColumnType::TIMESTAMP, "1969-12-31 23:59:59.500000"),
+            (ColumnType::DateTime { digits: Some(0) }, "1969-12-31 23:59:59"),
+            (ColumnType::Time { digits: None }, "-838:59:58.500000"),
+            (ColumnType::Year, "2026"),
+            (ColumnType::Char { characters: 2 }, "ab"),
+            (ColumnType::Enum { values: vec!["x".into(), "y".into()] }, "y"),
             (ColumnType::Text { characters_max: None }, "it's \\ a\nline"),
             (ColumnType::Json, "{\"a\": 1}"),
         ] {
             let value = of(&kind, text).unwrap();
-            assert_eq!(of(&kind, &default_text(&value).unwrap()), Ok(value), "{text}");
+            assert_eq!(of(&kind, &default_text(&kind, &value).unwrap()), Ok(value), "{text}");
         }
-        assert_eq!(literal_text(&Scalar::Decimal(DecimalText(-1230), 2)), "'-12.30'");
-        assert_eq!(literal_text(&Scalar::Text("it's \\".into())), "'it''s \\\\'");
+        let money = ColumnType::Decimal { precision: 10, scale: 2 };
+        assert_eq!(literal_text(&money, &Scalar::Decimal(DecimalText(-1230), 2)), "'-12.30'");
+        assert_eq!(literal_text(&ColumnType::TEXT, &Scalar::Text("it's \\".into())), "'it''s \\\\'");
+        assert_eq!(literal_text(&ColumnType::BLOB, &Scalar::Bytes(vec![0, 0xff])), "X'00ff'");
     }
 
     #[test]
@@ -212,9 +237,15 @@ mod tests {
         assert!(of(&ColumnType::Decimal { precision: 4, scale: 2 }, "123.4").unwrap_err().contains("decimal(4,2)"));
         assert!(of(&ColumnType::Decimal { precision: 4, scale: 2 }, "1.234").is_err());
         assert!(of(&ColumnType::Date, "31.1.2013").unwrap_err().contains("'YYYY-MM-DD'"));
-        assert!(of(&ColumnType::Timestamp, "noon").unwrap_err().contains("HH:MM:SS"));
+        assert!(of(&ColumnType::TIMESTAMP, "noon").unwrap_err().contains("HH:MM:SS"));
         assert!(of(&ColumnType::Json, "{").unwrap_err().contains("not JSON"));
         assert!(of(&ColumnType::Text { characters_max: Some(2) }, "abc").is_err());
+        assert!(of(&ColumnType::Enum { values: vec!["x".into()] }, "z").unwrap_err().contains("none of the enum"));
+        assert!(of(&ColumnType::Time { digits: None }, "839:00:00").unwrap_err().contains("out of range"));
+        assert!(
+            of(&ColumnType::Array { element: Box::new(ColumnType::TEXT) }, "[]").unwrap_err().contains("no DEFAULT")
+        );
+        assert_eq!(of(&ColumnType::Binary { bytes: 3 }, "ab"), Ok(Scalar::Bytes(vec![b'a', b'b', 0])));
         let error = default_of("c", &tiny, false, &Literal::Null).unwrap_err();
         assert_eq!((error.code, error.message.as_str()), (1067, "Invalid default value for 'c': it is NOT NULL"));
     }

@@ -170,6 +170,8 @@ fn bound(value: &Scalar, kind: &DataType, side: Side) -> Option<ScalarValue> {
         (DataType::Timestamp(_, zone), Scalar::Micros(value)) => {
             ScalarValue::TimestampMicrosecond(Some(*value), zone.as_ref().map(Arc::clone))
         }
+        (DataType::Duration(_), Scalar::Micros(value)) => ScalarValue::DurationMicrosecond(Some(*value)),
+        (DataType::Binary, Scalar::Bytes(value)) => ScalarValue::Binary(Some(value.clone())),
         (DataType::Utf8, Scalar::Text(value)) => ScalarValue::Utf8(Some(value.clone())),
         _ => return None,
     };
@@ -201,14 +203,14 @@ mod tests {
     fn the_bounds_of_a_partition_value_enclose_just_the_rows_that_have_it() {
         use crate::write::flush::partition_value;
         let january = Scalar::Date(0);
-        let (min, max) = of(PartitionTransform::Month, january.clone(), ColumnType::DateTime);
+        let (min, max) = of(PartitionTransform::Month, january.clone(), ColumnType::DATETIME);
         assert_eq!((min, max), (Some(Scalar::Micros(0)), Some(Scalar::Micros(31 * MICROS_PER_DAY - 1))));
         for transform in
             [PartitionTransform::Year, PartitionTransform::Month, PartitionTransform::Day, PartitionTransform::Hour]
         {
             for micros in [0, -1, 1_357_034_400_000_001, 1_388_534_399_999_999, -2_208_988_800_000_000] {
                 let value = partition_value(&Scalar::Micros(micros), transform).unwrap();
-                let (min, max) = of(transform, value.clone(), ColumnType::DateTime);
+                let (min, max) = of(transform, value.clone(), ColumnType::DATETIME);
                 let (Some(Scalar::Micros(min)), Some(Scalar::Micros(max))) = (min, max) else { panic!("bounds") };
                 assert!(min <= micros && micros <= max, "{transform:?} {micros}: {min}..={max}");
                 let inside = |micros| partition_value(&Scalar::Micros(micros), transform).unwrap() == value;

@@ -44,7 +44,7 @@ pub(super) fn table() -> Arc<Table> {
         columns: vec![
             column(1, "seq", bigint, false),
             column(4, "kind", ColumnType::Text { characters_max: None }, true),
-            column(5, "at", ColumnType::DateTime, true),
+            column(5, "at", ColumnType::DATETIME, true),
         ],
         partition_by: vec![PartitionField { column: ColumnId(5), transform: PartitionTransform::Day }],
         order_by: vec![ColumnId(4), ColumnId(5)],

@@ -6,7 +6,7 @@
 mod alter;
 mod care;
 mod create;
-mod cursor;
+pub(super) mod cursor;
 mod pipeline;
 mod place;
 mod set;
@@ -54,7 +54,7 @@ pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Statement, SqlError> 
 
 /// Why a statement is not read: its syntax, or what it says.
 #[derive(Debug)]
-enum Fault {
+pub(super) enum Fault {
     Syntax(datafusion::sql::sqlparser::parser::ParserError),
     Meaning(SqlError),
 }

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::literal::{Literal, default_of};
 use super::super::statement::{ColumnClause, CreateTable, Statement};
-use super::super::types::column_type;
+use super::super::types;
 use super::Fault;
 use super::cursor::{Cursor, Parsed};
 use crate::mysql::SqlError;
@@ -101,8 +101,7 @@ fn skip_element(cursor: &mut Cursor<'_>) -> Parsed<()> {
 
 fn column(cursor: &mut Cursor<'_>, ignored: &mut Vec<String>) -> Result<ColumnClause, Fault> {
     let name = cursor.identifier()?;
-    let data_type = cursor.parser.parse_data_type()?;
-    let kind = column_type(&name, &data_type)?;
+    let kind = types::read(cursor, &name)?;
     let mut column = ColumnClause { name, kind, nullable: true, default: None, comment: String::new() };
     let mut default = None;
     loop {
@@ -158,6 +157,10 @@ fn literal(cursor: &mut Cursor<'_>, column: &str) -> Result<Literal, Fault> {
         Token::Number(digits, _) if negative => Literal::Number(format!("-{digits}")),
         Token::Number(digits, _) => Literal::Number(digits),
         Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) if !negative => Literal::Text(text),
+        Token::HexStringLiteral(digits) if !negative => match hex::decode(&digits) {
+            Ok(bytes) => Literal::Bytes(bytes),
+            Err(_) => return Ok(cursor.expected("an even number of hexadecimal digits")?),
+        },
         Token::Word(word) if !negative && word.quote_style.is_none() => {
             match word.value.to_ascii_uppercase().as_str() {
                 "NULL" => Literal::Null,
@@ -172,7 +175,7 @@ fn literal(cursor: &mut Cursor<'_>, column: &str) -> Result<Literal, Fault> {
                     return Err(SqlError::new(super::super::literal::INVALID_DEFAULT, message).into());
                 }
                 // DATE '2013-01-01', TIMESTAMP '…'
-                "DATE" | "TIMESTAMP" | "DATETIME" => {
+                "DATE" | "TIME" | "TIMESTAMP" | "DATETIME" => {
                     cursor.parser.advance_token();
                     return Ok(Literal::Text(cursor.string()?));
                 }

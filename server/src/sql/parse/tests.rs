@@ -132,7 +132,7 @@ fn what_a_table_cannot_have_is_refused_with_what_to_do_instead() {
         ("CREATE TABLE t (a INT) UNIQUE KEY (a)", 1235, "UNIQUE KEY: it is not built yet"),
         ("CREATE TABLE t (a INT AUTO_INCREMENT)", 1235, "`_stream` and `_offset` name each row"),
         ("CREATE TABLE t (a INT, b INT AS (a + 1))", 1235, "in the SELECT of the pipeline"),
-        ("CREATE TABLE t (a BLOB)", 1235, "base64"),
+        ("CREATE TABLE t (a SET('x'))", 1235, "use ARRAY<VARCHAR(n)>"),
         ("CREATE TABLE t (a TINYINT DEFAULT 500)", 1067, "500 is not between -128 and 127"),
         ("CREATE TABLE t (a TIMESTAMP DEFAULT CURRENT_TIMESTAMP)", 1067, "take the time from the record"),
         ("CREATE TABLE t (a INT NOT NULL DEFAULT NULL)", 1067, "it is NOT NULL"),

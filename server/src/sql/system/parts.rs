@@ -1,8 +1,8 @@
 //! `system.parts`: the visible parts of every table.
 
-use catalog::{CatalogError, CatalogService, Part, PartKind, PartitionTransform, Scalar, Table};
+use catalog::{CatalogError, CatalogService, Column, ColumnType, Part, PartKind, PartitionTransform, Scalar, Table};
 
-use super::super::literal::time_text;
+use super::super::literal::{span_text, time_text};
 use super::cells::{Cell, Kind};
 use super::{ColumnDef, Reader, Rows};
 
@@ -51,18 +51,19 @@ fn row(table: &Table, part: &Part) -> Vec<Cell> {
 /// `origin=EWR, day(ts)=2013-01-31`.
 fn partition(table: &Table, part: &Part) -> String {
     let fields = table.partition_by.iter().zip(&part.partition).map(|(field, value)| {
-        let column = &table.column_by_id(field.column).name;
+        let Column { name: column, kind, .. } = table.column_by_id(field.column);
         let name = match transform_name(field.transform) {
             Some(transform) => format!("{transform}({column})"),
             None => column.clone(),
         };
-        format!("{name}={}", value_text(value))
+        format!("{name}={}", value_text(kind, value))
     });
     fields.collect::<Vec<_>>().join(", ")
 }
 
-fn value_text(value: &Scalar) -> String {
+fn value_text(kind: &ColumnType, value: &Scalar) -> String {
     match value {
+        Scalar::Micros(micros) if matches!(kind, ColumnType::Time { .. }) => span_text(*micros),
         Scalar::Date(_) | Scalar::Micros(_) => time_text(value),
         other => other.to_string(),
     }

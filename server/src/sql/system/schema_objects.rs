@@ -183,7 +183,16 @@ struct TypeFacts {
     is_text: bool,
 }
 
+impl TypeFacts {
+    /// The most bytes of a value: a character has up to four.
+    fn octets(&self) -> Option<i64> {
+        let per_character = if self.is_text { 4 } else { 1 };
+        self.characters.map(|characters| characters.saturating_mul(per_character).min(i64::from(u32::MAX)))
+    }
+}
+
 fn facts(kind: &ColumnType) -> TypeFacts {
+    let text = |characters: i64| TypeFacts { characters: Some(characters), is_text: true, ..Default::default() };
     let number =
         |precision: i64, scale: Option<i64>| TypeFacts { precision: Some(precision), scale, ..Default::default() };
     match kind {
@@ -201,19 +210,29 @@ fn facts(kind: &ColumnType) -> TypeFacts {
         ColumnType::Float => number(12, None),
         ColumnType::Double => number(22, None),
         ColumnType::Decimal { precision, scale } => number(i64::from(*precision), Some(i64::from(*scale))),
-        ColumnType::Date | ColumnType::Json => TypeFacts::default(),
-        ColumnType::DateTime | ColumnType::Timestamp => TypeFacts { fraction: Some(6), ..Default::default() },
-        ColumnType::Text { characters_max } => TypeFacts {
-            characters: Some(characters_max.map_or(i64::from(u32::MAX), i64::from)),
-            is_text: true,
-            ..Default::default()
-        },
+        ColumnType::Date | ColumnType::Year | ColumnType::Json | ColumnType::Array { .. } | ColumnType::Map { .. } => {
+            TypeFacts::default()
+        }
+        // Where no digits were declared there may be six.
+        ColumnType::Time { digits } | ColumnType::DateTime { digits } | ColumnType::Timestamp { digits } => {
+            TypeFacts { fraction: Some(digits.unwrap_or(6).into()), ..Default::default() }
+        }
+        ColumnType::Text { characters_max } => text(characters_max.unwrap_or(u32::MAX).into()),
+        ColumnType::Char { characters } => text((*characters).into()),
+        ColumnType::Enum { values } => {
+            let longest = values.iter().map(|value| value.chars().count()).max().unwrap_or_default();
+            text(i64::try_from(longest).unwrap_or(i64::MAX))
+        }
+        ColumnType::Binary { bytes } => TypeFacts { characters: Some((*bytes).into()), ..Default::default() },
+        ColumnType::VarBinary { bytes_max } => {
+            TypeFacts { characters: Some(bytes_max.unwrap_or(u32::MAX).into()), ..Default::default() }
+        }
     }
 }
 
-/// `bigint` of `bigint unsigned`, `decimal` of `decimal(10,2)`.
+/// `bigint` of `bigint unsigned`, `decimal` of `decimal(10,2)`, `array` of `array<int>`.
 fn base_type(full: &str) -> &str {
-    full.split(['(', ' ']).next().unwrap_or(full)
+    full.split(['(', ' ', '<']).next().unwrap_or(full)
 }
 
 fn column_row(table: &Arc<Table>, column: &Column, at: i64) -> Vec<Cell> {
@@ -225,11 +244,11 @@ fn column_row(table: &Arc<Table>, column: &Column, at: i64) -> Vec<Cell> {
         table.name.as_str().into(),
         column.name.as_str().into(),
         Cell::Int(at),
-        column.default.as_ref().and_then(default_text).into(),
+        column.default.as_ref().and_then(|default| default_text(&column.kind, default)).into(),
         if column.nullable { "YES" } else { "NO" }.into(),
         base_type(&full_type).into(),
         facts.characters.into(),
-        facts.characters.map(|characters| characters.saturating_mul(4).min(i64::from(u32::MAX))).into(),
+        facts.octets().into(),
         facts.precision.into(),
         facts.scale.into(),
         facts.fraction.into(),
@@ -248,13 +267,14 @@ fn system_column_row(table: SystemTable, (name, kind): ColumnDef, at: i64) -> Ve
     engine_column_row(table.schema(), table.name(), name, system_type(kind), true, at)
 }
 
-/// The type of a column of an error table; its bytes have no type of their own here.
+/// The type of a column of an error table.
 fn error_type(data_type: &DataType) -> ColumnType {
     match data_type {
         DataType::Int32 => ColumnType::Integer { width: IntegerWidth::Int, unsigned: false },
         DataType::Int64 => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
-        DataType::Timestamp(..) => ColumnType::Timestamp,
-        _ => ColumnType::Text { characters_max: None },
+        DataType::Timestamp(..) => ColumnType::TIMESTAMP,
+        DataType::Binary => ColumnType::BLOB,
+        _ => ColumnType::TEXT,
     }
 }
 
@@ -263,7 +283,7 @@ fn system_type(kind: Kind) -> ColumnType {
         Kind::Text => ColumnType::Text { characters_max: None },
         Kind::Int => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
         Kind::Float => ColumnType::Double,
-        Kind::Time => ColumnType::DateTime,
+        Kind::Time => ColumnType::DATETIME,
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn flights() -> Table {
         columns: vec![
             column(1, "id", bigint, false),
             column(2, "origin", ColumnType::Text { characters_max: None }, true),
-            column(3, "departs", ColumnType::DateTime, true),
+            column(3, "departs", ColumnType::DATETIME, true),
             column(4, "fare", ColumnType::Double, true),
         ],
         partition_by: vec![PartitionField { column: ColumnId(3), transform: PartitionTransform::Day }],

@@ -35,7 +35,7 @@ mod tests;
 
 pub use column::FieldKind;
 pub use reason::{BadRecord, ErrorReason};
-pub use statement::{StatementColumn, UnfitValue};
+pub use statement::{StatementColumn, UnfitValue, value_of_bytes, value_of_text};
 
 use super::batch::Batch;
 use super::source::{Fetched, Records};

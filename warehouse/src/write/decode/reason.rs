@@ -20,8 +20,10 @@ pub enum ErrorReason {
     WrongType,
     /// A value is of the right type, and too large or too small.
     OutOfRange,
-    /// A text has more characters than its column takes.
+    /// A text has more characters than its column takes, or a value more bytes.
     TooLong,
+    /// A text is none of its ENUM's.
+    NotInEnum,
     /// A value is nested more deeply than is ever read back.
     TooDeep,
     /// A NOT NULL column has neither a value nor a DEFAULT.
@@ -44,6 +46,7 @@ impl ErrorReason {
             Self::WrongType => "wrong_type",
             Self::OutOfRange => "out_of_range",
             Self::TooLong => "too_long",
+            Self::NotInEnum => "not_in_enum",
             Self::TooDeep => "too_deep",
             Self::MissingNotNull => "missing_not_null",
             Self::RecordTooLarge => "record_too_large",

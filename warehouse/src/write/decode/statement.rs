@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef, BinaryArray, StringArray, UInt32Array, new_null_array};
 use arrow::compute::kernels::take::take;
 use arrow::datatypes::DataType;
-use catalog::Column;
+use catalog::{Column, ColumnType, Scalar};
 
 use super::reason::ErrorReason;
 use super::transform::{Assignment, NullRule, Rules};
 use crate::schema::arrow_type;
+use crate::write::flush::scalar_at;
 
 /// A value that its column does not take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +89,7 @@ impl StatementColumn {
     pub fn defaults(&self, rows: usize) -> Result<ArrayRef, UnfitValue> {
         match &self.default {
             Some(default) => {
-                let first = arrow::array::UInt32Array::from_value(0, rows);
+                let first = UInt32Array::from_value(0, rows);
                 Ok(take(default, &first, None).expect("the DEFAULT is an array of one value"))
             }
             None if self.nullable || rows == 0 => Ok(new_null_array(&self.data_type, rows)),
@@ -102,11 +103,38 @@ impl StatementColumn {
     }
 }
 
+/// The value of a column of `kind` that a text holds: a DEFAULT, by the same rules.
+///
+/// # Errors
+/// Why there is none, in a sentence.
+pub fn value_of_text(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
+    value_of(kind, &(Arc::new(StringArray::from(vec![text])) as ArrayRef))
+}
+
+/// The value of a column of `kind` that a row of bytes is.
+///
+/// # Errors
+/// Why there is none, in a sentence.
+pub fn value_of_bytes(kind: &ColumnType, bytes: &[u8]) -> Result<Scalar, String> {
+    value_of(kind, &(Arc::new(BinaryArray::from(vec![bytes])) as ArrayRef))
+}
+
+fn value_of(kind: &ColumnType, value: &ArrayRef) -> Result<Scalar, String> {
+    let (value, bad) = Assignment::by(Rules::Statement, value.data_type(), kind)?.apply(value);
+    match bad.into_iter().next() {
+        Some((_, bad)) => Err(bad.message),
+        None => Ok(scalar_at(&value, 0)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use arrow::array::{BooleanArray, Float64Array, Int64Array, StringArray};
+    use arrow::array::{
+        BooleanArray, Float64Array, Int64Array, Int64Builder, ListArray, MapBuilder, StringBuilder,
+        TimestampMicrosecondArray,
+    };
+    use arrow::datatypes::Int64Type;
     use arrow::util::display::array_value_to_string;
-    use catalog::{ColumnType, Scalar};
 
     use super::super::tests::{BIG, INT, TEXT, TINY, UNSIGNED_BIG, column, decimal, not_null, varchar, with_default};
     use super::*;
@@ -161,6 +189,52 @@ mod tests {
     fn a_time_gives_its_day() {
         assert_eq!(text(ColumnType::Date, "2013-01-31 23:59:59"), ok("2013-01-31"));
         assert_eq!(text(ColumnType::Date, "2013-02-30"), Err(ErrorReason::WrongType));
+    }
+
+    #[test]
+    fn arrays_and_maps_come_as_json_or_as_values_whose_elements_are_looked_at() {
+        let tinies = ColumnType::Array { element: Box::new(TINY) };
+        assert_eq!(text(tinies.clone(), "[1, null]"), ok("[1, ]"));
+        assert_eq!(text(tinies.clone(), "[300]"), Err(ErrorReason::OutOfRange));
+        assert_eq!(text(tinies.clone(), "[1"), Err(ErrorReason::MalformedJson));
+        let lists = |rows: Vec<Option<Vec<Option<i64>>>>| {
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(rows)) as ArrayRef
+        };
+        assert_eq!(stored(tinies.clone(), &lists(vec![Some(vec![Some(1), None])])), ok("[1, ]"));
+        let plan = StatementColumn::assigned(&column("c", tinies), lists(Vec::new()).data_type()).unwrap();
+        let values = lists(vec![None, Some(vec![Some(1)]), Some(vec![]), Some(vec![Some(2), Some(300)])]);
+        let unfit = plan.assign(&values).unwrap_err();
+        assert_eq!((unfit.row, unfit.reason), (3, ErrorReason::OutOfRange));
+        assert!(unfit.message.contains("element 2: 300"), "{}", unfit.message);
+        assert_eq!(plan.assign(&values.slice(1, 2)).unwrap().len(), 2);
+
+        let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+        for (key, value) in [("a", 1), ("long", 2)] {
+            map.keys().append_value(key);
+            map.values().append_value(value);
+            map.append(true).unwrap();
+        }
+        let map: ArrayRef = Arc::new(map.finish());
+        let kind = ColumnType::Map { key: Box::new(varchar(1)), value: Box::new(decimal(4, 1)) };
+        let plan = StatementColumn::assigned(&column("c", kind), map.data_type()).unwrap();
+        assert_eq!(array_value_to_string(&plan.assign(&map.slice(0, 1)).unwrap(), 0).unwrap(), "{a: 1.0}");
+        let unfit = plan.assign(&map).unwrap_err();
+        assert_eq!((unfit.row, unfit.reason), (1, ErrorReason::TooLong));
+    }
+
+    #[test]
+    fn bytes_times_and_years_by_the_rules_of_mysql() {
+        assert_eq!(text(ColumnType::Binary { bytes: 3 }, "ab"), ok("616200"));
+        assert_eq!(text(ColumnType::VarBinary { bytes_max: Some(1) }, "ab"), Err(ErrorReason::TooLong));
+        assert_eq!(text(ColumnType::Year, "24"), ok("2024"));
+        assert_eq!(text(ColumnType::Year, "70"), ok("1970"));
+        assert_eq!(text(ColumnType::Year, "1900"), Err(ErrorReason::OutOfRange));
+        assert_eq!(text(ColumnType::Time { digits: Some(0) }, " 10:00:00.5 "), ok("PT36001S"));
+        let moment = Arc::new(TimestampMicrosecondArray::from(vec![1_500_000])) as ArrayRef;
+        assert_eq!(stored(ColumnType::DateTime { digits: Some(0) }, &moment), ok("1970-01-01T00:00:02"));
+        assert_eq!(stored(TEXT, &moment), ok("1970-01-01 00:00:01.500"));
+        assert_eq!(text(ColumnType::Enum { values: vec!["a".into()] }, "b"), Err(ErrorReason::NotInEnum));
+        assert_eq!(text(ColumnType::Char { characters: 1 }, "a  "), ok("a"));
     }
 
     #[test]

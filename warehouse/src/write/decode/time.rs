@@ -25,6 +25,17 @@ pub(super) struct WallClock {
     pub(super) micros: i64,
     /// Which clock it was.
     pub(super) zone: Zone,
+    /// Whether what was cut off is half a microsecond or more.
+    pub(super) rounds_up: bool,
+}
+
+/// A span of time, as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// In microseconds; what is below one is cut off.
+    pub(super) micros: i64,
+    /// Whether what was cut off is half a microsecond or more.
+    pub(super) rounds_up: bool,
 }
 
 impl WallClock {
@@ -60,7 +71,7 @@ pub(super) fn date_time(text: &str) -> Option<WallClock> {
     let (day, rest) = text.split_at_checked(10)?;
     let day_micros = i64::from(date_bytes(day)?) * SECONDS_PER_DAY * MICROS_PER_SECOND;
     if rest.is_empty() {
-        return Some(WallClock { micros: day_micros, zone: Zone::Unsaid });
+        return Some(WallClock { micros: day_micros, zone: Zone::Unsaid, rounds_up: false });
     }
     let (clock, rest) = rest.split_at_checked(9)?;
     let [b' ' | b'T' | b't', h0, h1, b':', m0, m1, b':', s0, s1] = *clock else { return None };
@@ -68,21 +79,44 @@ pub(super) fn date_time(text: &str) -> Option<WallClock> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let (below_second, rest) = fraction(rest)?;
+    let (below_second, rounds_up, rest) = fraction(rest)?;
     let seconds = i64::from(hour * 3600 + minute * 60 + second);
-    Some(WallClock { micros: day_micros + seconds * MICROS_PER_SECOND + below_second, zone: zone(rest)? })
+    let micros = day_micros + seconds * MICROS_PER_SECOND + below_second;
+    Some(WallClock { micros, zone: zone(rest)?, rounds_up })
 }
 
-/// Microseconds of `.f{1,9}`, and what follows it.
-fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
-    let Some((b'.', rest)) = text.split_first() else { return Some((0, text)) };
+/// `[-]H{1,3}:MM[:SS[.f{1,9}]]`.
+pub(super) fn span(text: &str) -> Option<Span> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (hours, rest) = digits.as_bytes().split_at_checked(digits.find(':')?)?;
+    let [b':', m0, m1, rest @ ..] = rest else { return None };
+    let (second, rest) = match rest {
+        [] => (0, rest),
+        [b':', s0, s1, rest @ ..] => (number(&[*s0, *s1])?, rest),
+        _ => return None,
+    };
+    let (hour, minute) = (number(hours)?, number(&[*m0, *m1])?);
+    if !(1..=3).contains(&hours.len()) || minute > 59 || second > 59 {
+        return None;
+    }
+    let (below_second, rounds_up, rest) = fraction(rest)?;
+    let micros = i64::from(hour * 3600 + minute * 60 + second) * MICROS_PER_SECOND + below_second;
+    rest.is_empty().then_some(Span { micros: if negative { -micros } else { micros }, rounds_up })
+}
+
+/// Microseconds of `.f{1,9}`, whether the next digit rounds them up, and what follows.
+fn fraction(text: &[u8]) -> Option<(i64, bool, &[u8])> {
+    let Some((b'.', rest)) = text.split_first() else { return Some((0, false, text)) };
     let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if !(1..=9).contains(&count) {
         return None;
     }
     let (digits, rest) = rest.split_at(count);
     let micros = (0..6).fold(0, |sum, index| sum * 10 + digits.get(index).map_or(0, |digit| i64::from(digit - b'0')));
-    Some((micros, rest))
+    Some((micros, digits.get(6).is_some_and(|digit| *digit >= b'5'), rest))
 }
 
 fn zone(text: &[u8]) -> Option<Zone> {
@@ -142,6 +176,31 @@ mod tests {
         assert_eq!(at("2013-01-01T10:00:00.123456789Z"), Some(ten + 123_456));
         assert_eq!(at("1969-12-31T23:59:59.5Z"), Some(-500_000));
         assert_eq!(at("2013-01-01"), Some(ten - 36_000_000_000));
+    }
+
+    #[test]
+    fn spans_have_up_to_three_digits_of_hours_and_a_sign() {
+        let of = |text: &str| span(text).map(|span| span.micros);
+        assert_eq!(of("10:00:01.5"), Some(36_001_500_000));
+        assert_eq!(of("-838:59:59"), Some(-3_020_399_000_000));
+        assert_eq!(of("9:05"), Some(32_700_000_000));
+        assert_eq!(of("-00:00:00.000001"), Some(-1));
+        for text in [
+            "",
+            ":",
+            "10",
+            "10:60:00",
+            "10:00:60",
+            "1000:00:00",
+            ":10:00",
+            "10:0:00",
+            "10:00:00.",
+            "+1:00:00",
+            "1:00:00Z",
+            "-",
+        ] {
+            assert_eq!(of(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Parquet: ZSTD, page index, delta-coded hidden columns; and the checksums of the object's blocks.
 
 use std::io;
-use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave_record_batch;
@@ -16,7 +15,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::partition::RowAt;
-use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN};
+use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, file_schema};
 
 /// Rows gathered at a time, or about so many bytes: bounds the copy that sorting needs.
 const CHUNK_ROWS: usize = 16_384;
@@ -40,8 +39,8 @@ pub(super) fn parquet(
     order: &[RowAt],
     mut seen: impl FnMut(&RecordBatch),
 ) -> Result<Vec<Bytes>, ParquetError> {
-    let properties = properties(key, &columns_with_nan(schema, batches))?;
-    let mut writer = ArrowWriter::try_new(Pieces::default(), Arc::clone(schema), Some(properties))?;
+    let properties = properties(schema, key, &columns_with_nan(schema, batches))?;
+    let mut writer = ArrowWriter::try_new(Pieces::default(), file_schema(schema), Some(properties))?;
     let chunk_rows = chunk_rows(batches);
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     for rows in order.chunks(chunk_rows) {
@@ -109,8 +108,25 @@ fn columns_with_nan(schema: &SchemaRef, batches: &[RecordBatch]) -> Vec<ColumnPa
     with_nan.map(|(_, field)| ColumnPath::from(field.name().as_str())).collect()
 }
 
-fn properties(key: &[usize], without_bounds: &[ColumnPath]) -> Result<WriterProperties, ParquetError> {
-    let sorting = |column: &usize| SortingColumn { column_idx: *column as i32, descending: false, nulls_first: true };
+/// How many columns a field is in Parquet, which counts what has values of its own.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(element) => leaves(element.data_type()),
+        DataType::Map(entries, _) => leaves(entries.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
+    }
+}
+
+fn properties(
+    schema: &SchemaRef,
+    key: &[usize],
+    without_bounds: &[ColumnPath],
+) -> Result<WriterProperties, ParquetError> {
+    let leaf =
+        |column: usize| -> usize { schema.fields().iter().take(column).map(|field| leaves(field.data_type())).sum() };
+    let sorting =
+        |column: &usize| SortingColumn { column_idx: leaf(*column) as i32, descending: false, nulls_first: true };
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("millrace ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

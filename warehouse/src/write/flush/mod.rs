@@ -4,6 +4,8 @@
 //! the intent by compare-and-set, and the object after it. Owns the layout of parts; does not decide when to flush.
 
 mod encode;
+#[cfg(test)]
+mod golden;
 mod partition;
 mod sort;
 mod statistics;
@@ -30,6 +32,7 @@ use super::messages::TroubleKind;
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema, storage_schema};
 
 pub use partition::partition_value;
+pub(crate) use statistics::scalar_at;
 
 /// A commit lists each of its parts: one with more would pass the catalog's transaction limit of 10 MB.
 pub const PARTS_PER_COMMIT_MAX: usize = 4_000;

@@ -3,15 +3,16 @@
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::aggregate;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use catalog::{DecimalText, Scalar};
 
-/// Longer texts are shortened to this many bytes, the lower bound downwards and the upper one upwards.
+/// Longer texts and bytes are shortened to this many bytes, the lower bound downwards and the upper one upwards.
 const TEXT_BYTES_MAX: usize = 64;
 
 /// The value of `array` at `row`.
-pub(super) fn scalar_at(array: &ArrayRef, row: usize) -> Scalar {
+pub(crate) fn scalar_at(array: &ArrayRef, row: usize) -> Scalar {
     if array.is_null(row) {
         return Scalar::Null;
     }
@@ -26,7 +27,9 @@ pub(super) fn scalar_at(array: &ArrayRef, row: usize) -> Scalar {
         }
         DataType::Date32 => Scalar::Date(array.as_primitive::<Date32Type>().value(row)),
         DataType::Timestamp(..) => Scalar::Micros(array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        DataType::Duration(_) => Scalar::Micros(array.as_primitive::<DurationMicrosecondType>().value(row)),
         DataType::Utf8 => Scalar::Text(array.as_string::<i32>().value(row).to_owned()),
+        DataType::Binary => Scalar::Bytes(array.as_binary::<i32>().value(row).to_vec()),
         other => unreachable!("no column is stored as {other}"),
     }
 }
@@ -74,6 +77,15 @@ fn extreme(array: &ArrayRef, side: Side) -> Option<Scalar> {
         }
         DataType::Date32 => numbers!(Date32Type).map(Scalar::Date),
         DataType::Timestamp(..) => numbers!(TimestampMicrosecondType).map(Scalar::Micros),
+        DataType::Duration(_) => numbers!(DurationMicrosecondType).map(Scalar::Micros),
+        DataType::Binary => {
+            let values = array.as_binary::<i32>();
+            let value = match side {
+                Side::Least => aggregate::min_binary(values),
+                Side::Greatest => aggregate::max_binary(values),
+            };
+            value.map(|value| Scalar::Bytes(value.to_vec()))
+        }
         DataType::Utf8 => {
             let values = array.as_string::<i32>();
             let value = match side {
@@ -136,6 +148,7 @@ fn lowered(value: &Scalar) -> Scalar {
         // NULL is below everything, and JSON cannot write infinities.
         Scalar::Float(number) if !number.is_finite() => Scalar::Null,
         Scalar::Text(text) => Scalar::Text(shortened(text).to_owned()),
+        Scalar::Bytes(bytes) => Scalar::Bytes(bytes[..bytes.len().min(TEXT_BYTES_MAX)].to_vec()),
         other => other.clone(),
     }
 }
@@ -154,6 +167,16 @@ fn raised(value: &Scalar) -> Option<Scalar> {
             }
             None
         }
+        Scalar::Bytes(bytes) if bytes.len() > TEXT_BYTES_MAX => {
+            let mut kept = bytes[..TEXT_BYTES_MAX].to_vec();
+            while let Some(last) = kept.pop() {
+                if let Some(next) = last.checked_add(1) {
+                    kept.push(next);
+                    return Some(Scalar::Bytes(kept));
+                }
+            }
+            None
+        }
         other => Some(other.clone()),
     }
 }
@@ -168,7 +191,7 @@ fn shortened(text: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, StringArray};
+    use arrow::array::{BinaryArray, Float64Array, StringArray};
 
     use super::*;
 
@@ -185,6 +208,18 @@ mod tests {
         let value = Scalar::Text(long);
         assert!(bounds.min().order(&value).is_le());
         assert!(bounds.max().unwrap().order(&value).is_ge());
+    }
+
+    #[test]
+    fn shortened_bounds_of_bytes_still_enclose_them() {
+        for (last, bounded) in [(0xfe, true), (0xff, false)] {
+            let long = vec![last; 80];
+            let bounds = bounds_of(Arc::new(BinaryArray::from(vec![long.as_slice()])));
+            assert_eq!(bounds.max().is_some(), bounded);
+            let value = Scalar::Bytes(long);
+            assert!(bounds.min().order(&value).is_le());
+            assert!(bounds.max().is_none_or(|max| max.order(&value).is_ge()));
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, StringArray};
 use arrow::array::{BooleanBufferBuilder, NullBufferBuilder};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::DataType;
 
 use super::super::reason::{BadValue, ErrorReason};
@@ -121,11 +121,15 @@ impl Texts {
 
     /// Adds a text, unless Arrow's 32-bit offsets cannot reach its end.
     pub(super) fn push(&mut self, text: &str) -> Written {
-        let Ok(end) = i32::try_from(self.bytes.len() + text.len()) else {
-            let message = format!("a text of {} bytes does not fit into the 2 GiB of one batch", text.len());
+        self.push_bytes(text.as_bytes())
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Written {
+        let Ok(end) = i32::try_from(self.bytes.len() + bytes.len()) else {
+            let message = format!("a value of {} bytes does not fit into the 2 GiB of one batch", bytes.len());
             return Err(Box::new(BadValue { reason: ErrorReason::TooLong, message }));
         };
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(bytes);
         self.offsets.push(end);
         self.nulls.append_non_null();
         Ok(())
@@ -144,6 +148,11 @@ impl Texts {
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {
+        let (offsets, bytes, nulls) = self.take();
+        Arc::new(StringArray::new(offsets, bytes, nulls))
+    }
+
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
         self.usual_bytes = self.bytes.len().div_ceil(self.len().max(1));
         let mut bytes = std::mem::take(&mut self.bytes);
         // What is reserved and not used would count as memory for as long as the memtable lives.
@@ -151,7 +160,89 @@ impl Texts {
             bytes.shrink_to_fit();
         }
         let offsets = OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(&mut self.offsets, vec![0])));
-        Arc::new(StringArray::new(offsets, Buffer::from_vec(bytes), self.nulls.finish()))
+        (offsets, Buffer::from_vec(bytes), self.nulls.finish())
+    }
+}
+
+/// Rows of bytes, end to end.
+#[derive(Default)]
+pub(super) struct Blobs(Texts);
+
+impl Blobs {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.0.reserve(rows);
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Written {
+        self.0.push_bytes(bytes)
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.0.push_null();
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        let (offsets, bytes, nulls) = self.0.take();
+        Arc::new(BinaryArray::new(offsets, bytes, nulls))
+    }
+}
+
+/// How many elements each row has, of arrays and maps; the elements are in a column of their own.
+pub(super) struct Lengths {
+    /// Where each row's begin, and where the last's end.
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl Default for Lengths {
+    fn default() -> Self {
+        Self { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+    }
+}
+
+impl Lengths {
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.offsets.reserve_exact(rows);
+    }
+
+    /// Adds a row whose elements end at `end`.
+    pub(super) fn push(&mut self, end: usize) -> Written {
+        let Ok(end) = i32::try_from(end) else {
+            let message = format!("{end} elements do not fit into one batch");
+            return Err(Box::new(BadValue { reason: ErrorReason::TooLong, message }));
+        };
+        self.offsets.push(end);
+        self.nulls.append_non_null();
+        Ok(())
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.offsets.push(self.offsets[self.offsets.len() - 1]);
+        self.nulls.append_null();
+    }
+
+    /// Forgets all rows after the first `len`; returns how many elements are left.
+    pub(super) fn truncate(&mut self, len: usize) -> usize {
+        self.offsets.truncate(len + 1);
+        self.nulls.truncate(len);
+        usize::try_from(self.offsets[self.offsets.len() - 1]).expect("offsets are lengths")
+    }
+
+    pub(super) fn finish(&mut self) -> (OffsetBuffer<i32>, Option<NullBuffer>) {
+        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        (OffsetBuffer::new(ScalarBuffer::from(offsets)), self.nulls.finish())
     }
 }
 

@@ -7,6 +7,8 @@ use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int32Type, Int64Typ
 use catalog::ColumnType;
 
 mod buffer;
+mod bytes;
+mod nested;
 mod number;
 mod sink;
 mod text;
@@ -14,14 +16,18 @@ mod time;
 
 use super::json::Json;
 use crate::schema::{arrow_type, integer_bounds, mysql_type};
-use buffer::{Bits, Texts, Values};
-use number::{BooleanColumn, DecimalColumn, DoubleColumn, FloatColumn, IntegerColumn};
+use buffer::{Bits, Blobs, Texts, Values};
+use bytes::BytesColumn;
+pub(super) use bytes::Room;
+use nested::{ArrayColumn, MapColumn};
+pub(super) use number::year_value;
+use number::{BooleanColumn, DecimalColumn, DoubleColumn, FloatColumn, IntegerColumn, YearColumn};
 use sink::{Sink, write};
 pub(super) use sink::{Written, characters, is_json};
-use text::{AnyTextColumn, JsonColumn, TextColumn};
-pub(super) use text::{too_long, within};
-use time::{DateColumn, MicrosColumn};
-pub(super) use time::{date_value, micros_value};
+use text::{AnyTextColumn, CharColumn, EnumColumn, JsonColumn, TextColumn};
+pub(super) use text::{char_value, enum_value, too_long, within};
+pub(super) use time::{Clock, date_value};
+use time::{DateColumn, MicrosColumn, TimeColumn};
 
 /// What a field of a record is read as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +60,15 @@ pub(super) enum Column {
     Decimal(DecimalColumn),
     Date(DateColumn),
     Micros(MicrosColumn),
+    Time(TimeColumn),
+    Year(YearColumn),
     Text(TextColumn),
+    Char(CharColumn),
+    Enum(EnumColumn),
+    Bytes(BytesColumn),
     Json(JsonColumn),
+    Array(ArrayColumn),
+    Map(MapColumn),
     AnyText(AnyTextColumn),
 }
 
@@ -72,8 +85,15 @@ macro_rules! with_column {
             Column::Decimal($sink) => $then,
             Column::Date($sink) => $then,
             Column::Micros($sink) => $then,
+            Column::Time($sink) => $then,
+            Column::Year($sink) => $then,
             Column::Text($sink) => $then,
+            Column::Char($sink) => $then,
+            Column::Enum($sink) => $then,
+            Column::Bytes($sink) => $then,
             Column::Json($sink) => $then,
+            Column::Array($sink) => $then,
+            Column::Map($sink) => $then,
             Column::AnyText($sink) => $then,
         }
     };
@@ -82,7 +102,14 @@ macro_rules! with_column {
 impl Column {
     /// An empty column of that kind.
     pub(super) fn new(kind: &FieldKind) -> Self {
-        let FieldKind::Column(kind) = kind else { return Self::AnyText(AnyTextColumn { texts: Texts::default() }) };
+        match kind {
+            FieldKind::Column(kind) => Self::of(kind),
+            FieldKind::AnyText => Self::AnyText(AnyTextColumn { texts: Texts::default() }),
+        }
+    }
+
+    /// An empty column of that type.
+    pub(super) fn of(kind: &ColumnType) -> Self {
         let name = mysql_type(kind);
         let data_type = arrow_type(kind);
         match kind {
@@ -101,11 +128,22 @@ impl Column {
                 Self::Decimal(DecimalColumn { values: Values::new(data_type), precision, scale, name })
             }
             ColumnType::Date => Self::Date(DateColumn { values: Values::<Date32Type>::new(data_type) }),
-            ColumnType::DateTime | ColumnType::Timestamp => Self::Micros(MicrosColumn {
+            ColumnType::Time { .. } => {
+                Self::Time(TimeColumn { values: Values::new(data_type), clock: Clock::of(kind) })
+            }
+            ColumnType::DateTime { .. } | ColumnType::Timestamp { .. } => Self::Micros(MicrosColumn {
                 values: Values::<TimestampMicrosecondType>::new(data_type),
-                zoned: *kind == ColumnType::Timestamp,
-                name,
+                clock: Clock::of(kind),
             }),
+            ColumnType::Year => Self::Year(YearColumn { values: Values::new(data_type) }),
+            &ColumnType::Char { characters } => Self::Char(CharColumn { texts: Texts::default(), characters, name }),
+            ColumnType::Enum { values } => Self::Enum(EnumColumn { texts: Texts::default(), values: values.clone() }),
+            ColumnType::Binary { .. } | ColumnType::VarBinary { .. } => {
+                let room = Room::of(kind).expect("these two have one");
+                Self::Bytes(BytesColumn { blobs: Blobs::default(), room, name })
+            }
+            ColumnType::Array { element } => Self::Array(ArrayColumn::new(kind, element)),
+            ColumnType::Map { key, value } => Self::Map(MapColumn::new(kind, key, value)),
             &ColumnType::Text { characters_max } => {
                 Self::Text(TextColumn { texts: Texts::default(), characters_max, name })
             }
@@ -136,6 +174,11 @@ impl Column {
     /// Adds a value.
     pub(super) fn write(&mut self, value: Json<'_>) -> Written {
         with_column!(self, sink => write(sink, value))
+    }
+
+    /// Adds a JSON string, by its characters.
+    pub(super) fn write_text(&mut self, text: &str) -> Written {
+        with_column!(self, sink => sink.text(text))
     }
 
     /// Its values; it is empty afterwards.

@@ -1,12 +1,13 @@
 //! Columns of numbers and booleans: exact, or not at all.
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType};
-use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type};
+use arrow::datatypes::{Decimal128Type, Float32Type, Float64Type, Int32Type};
 
 use super::super::number::{DIGITS_MAX, NumberFault, scaled, short};
 use super::super::reason::{BadValue, quoted, shown};
 use super::buffer::{Bits, Values};
 use super::sink::{Sink, Written};
+use crate::schema::YEAR_BOUNDS;
 
 /// What every column says of its buffer.
 macro_rules! buffer {
@@ -95,6 +96,32 @@ where
             return Ok(());
         }
         Err(BadValue::out_of_range(shown(text), &self.name).into())
+    }
+}
+
+/// YEAR: 1901 to 2155, and 0.
+pub(in super::super) struct YearColumn {
+    pub(super) values: Values<Int32Type>,
+}
+
+/// A YEAR's value.
+pub(in super::super) fn year_value(value: i128) -> Option<i32> {
+    let year = i32::try_from(value).ok()?;
+    (year == 0 || (YEAR_BOUNDS.0..=YEAR_BOUNDS.1).contains(&year)).then_some(year)
+}
+
+impl Sink for YearColumn {
+    buffer!(values);
+
+    fn name(&self) -> &str {
+        "year"
+    }
+
+    fn number(&mut self, text: &str) -> Written {
+        let value = scaled(text, 0, DIGITS_MAX).map_err(|why| fault(why, text, self.name()))?;
+        let year = year_value(value).ok_or_else(|| BadValue::out_of_range(shown(text), self.name()))?;
+        self.values.push(year);
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use arrow::array::ArrayRef;
 
-use super::super::reason::{BadValue, ErrorReason, quoted};
+use super::super::reason::{BadValue, ErrorReason, quoted, shown};
 use super::buffer::Texts;
 use super::number::buffer;
 use super::sink::{Sink, Written, check_depth};
@@ -39,6 +39,61 @@ impl Sink for TextColumn {
         if !within(text, self.characters_max) {
             return Err(too_long(text, &self.name).into());
         }
+        self.texts.push(text)
+    }
+}
+
+/// A CHAR's value: the blanks at its end do not count, as MySQL never shows them.
+pub(in super::super) fn char_value<'a>(text: &'a str, characters: u32, kind: &str) -> Result<&'a str, BadValue> {
+    let text = text.trim_end_matches(' ');
+    if within(text, Some(characters)) { Ok(text) } else { Err(too_long(text, kind)) }
+}
+
+/// An ENUM's value: one of its texts, to the letter.
+pub(in super::super) fn enum_value<'a>(text: &'a str, values: &[String]) -> Result<&'a str, BadValue> {
+    if values.iter().any(|value| value == text) {
+        return Ok(text);
+    }
+    let all = values.iter().map(|value| format!("{value:?}")).collect::<Vec<_>>().join(", ");
+    let message = format!("{} is none of the enum's values, {}", quoted(text), shown(&all));
+    Err(BadValue { reason: ErrorReason::NotInEnum, message })
+}
+
+/// CHAR(n).
+pub(in super::super) struct CharColumn {
+    pub(super) texts: Texts,
+    pub(super) characters: u32,
+    pub(super) name: String,
+}
+
+impl Sink for CharColumn {
+    buffer!(texts);
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn text(&mut self, text: &str) -> Written {
+        let text = char_value(text, self.characters, &self.name)?;
+        self.texts.push(text)
+    }
+}
+
+/// ENUM('a', 'b').
+pub(in super::super) struct EnumColumn {
+    pub(super) texts: Texts,
+    pub(super) values: Vec<String>,
+}
+
+impl Sink for EnumColumn {
+    buffer!(texts);
+
+    fn name(&self) -> &str {
+        "enum"
+    }
+
+    fn text(&mut self, text: &str) -> Written {
+        let text = enum_value(text, &self.values)?;
         self.texts.push(text)
     }
 }

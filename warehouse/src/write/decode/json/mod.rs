@@ -20,7 +20,7 @@ use super::{DecodeField, Decoded, Decoder, Flaw};
 use crate::write::source::{RawRecord, Records};
 use keys::KeyIndex;
 use record::{RecordScan, Stop};
-pub(super) use scan::{Json, Kind};
+pub(super) use scan::{Cursor, Json, Kind};
 
 /// Decodes one JSON object a record.
 pub(super) struct JsonDecoder {

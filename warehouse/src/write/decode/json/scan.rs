@@ -29,13 +29,13 @@ pub(in super::super) struct Json<'a> {
 }
 
 /// A place in a payload.
-pub(super) struct Cursor<'a> {
+pub(in super::super) struct Cursor<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(in super::super) fn new(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
 
@@ -51,7 +51,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes `byte`, and the space before it, if it comes next.
-    pub(super) fn pass(&mut self, byte: u8) -> bool {
+    pub(in super::super) fn pass(&mut self, byte: u8) -> bool {
         self.skip_space();
         let passed = self.rest().first() == Some(&byte);
         self.at += usize::from(passed);
@@ -59,20 +59,20 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes exactly `expected`, if it comes next.
-    pub(super) fn pass_all(&mut self, expected: &[u8]) -> bool {
+    pub(in super::super) fn pass_all(&mut self, expected: &[u8]) -> bool {
         let passed = self.rest().starts_with(expected);
         self.at += if passed { expected.len() } else { 0 };
         passed
     }
 
     /// Whether only space is left.
-    pub(super) fn is_at_end(&mut self) -> bool {
+    pub(in super::super) fn is_at_end(&mut self) -> bool {
         self.skip_space();
         self.rest().is_empty()
     }
 
     /// Passes the value that comes next, and the space before it. `None` if none does: this is not JSON, or its beginning.
-    pub(super) fn value(&mut self) -> Option<Json<'a>> {
+    pub(in super::super) fn value(&mut self) -> Option<Json<'a>> {
         self.skip_space();
         let rest = self.rest();
         let (kind, length) = match rest.first()? {

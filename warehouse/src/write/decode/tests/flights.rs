@@ -17,7 +17,7 @@ fn columns() -> Vec<Column> {
     columns.extend([column("arr_delay", SMALL), not_null("carrier", varchar(2)), column("flight", INT)]);
     columns.extend([column("tailnum", varchar(6)), not_null("origin", varchar(3)), not_null("dest", varchar(3))]);
     columns.extend(["air_time", "distance", "hour", "minute"].map(|name| column(name, INT)));
-    columns.push(column("time_hour", ColumnType::DateTime));
+    columns.push(column("time_hour", ColumnType::DATETIME));
     columns
 }
 

@@ -35,7 +35,7 @@ fn a_fetch_without_records_is_a_batch_all_the_same() {
 #[test]
 fn a_batch_survives_its_encoding() {
     let columns =
-        vec![column("a", INT), column("b", ColumnType::Timestamp), column("c", decimal(20, 4)), column("d", TEXT)];
+        vec![column("a", INT), column("b", ColumnType::TIMESTAMP), column("c", decimal(20, 4)), column("d", TEXT)];
     let payloads = [r#"{"a": 1, "b": "2013-01-01 10:00:00", "c": 1.5, "d": "x"}"#, "{", r#"{"a": null}"#];
     let batch = decode(&mut decoder(columns, "*", None), &payloads);
     let encoded = batch.encode(Fence(1), SchemaId(1));

@@ -13,7 +13,7 @@ fn bare_names_and_aliases_are_read_as_their_column() {
 #[test]
 fn expressions_see_fields_metadata_and_the_columns_types() {
     let columns =
-        vec![column("kind", varchar(5)), column("n", TINY), column("at", ColumnType::Timestamp), column("src", TEXT)];
+        vec![column("kind", varchar(5)), column("n", TINY), column("at", ColumnType::TIMESTAMP), column("src", TEXT)];
     let projection = "lower(substr(kind, 1, 5)) AS kind, n / 100 AS n, _timestamp AS at, concat(_topic, '/', _partition, ':', extra) AS src";
     let mut decoder = decoder(columns, projection, None);
     let batch = decode(&mut decoder, &[r#"{"kind": "CLICKED", "n": 1200, "extra": 1.50}"#]);
@@ -134,8 +134,8 @@ fn a_computed_value_that_fits_becomes_its_columns_type() {
         (TEXT, "a + 1 AS v", "301"),
         (ColumnType::Json, "a + 1 AS v", "301"),
         (ColumnType::Date, "CAST('2013-01-01' AS DATE) AS v", "2013-01-01"),
-        (ColumnType::DateTime, "to_timestamp_seconds(a) AS v", "1970-01-01T00:05:00"),
-        (ColumnType::Timestamp, "to_timestamp_millis(a) AS v", "1970-01-01T00:00:00.300Z"),
+        (ColumnType::DATETIME, "to_timestamp_seconds(a) AS v", "1970-01-01T00:05:00"),
+        (ColumnType::TIMESTAMP, "to_timestamp_millis(a) AS v", "1970-01-01T00:00:00.300Z"),
         (TEXT, "coalesce(missing, 'none') AS v", "none"),
         (INT, "_partition AS v", "3"),
         (TEXT, "NULL AS v", "NULL"),
@@ -174,7 +174,7 @@ fn only_row_wise_deterministic_selects_are_taken() {
         ("'x' AS a", "it is text, and its column is int; write CAST(… AS INT)"),
         ("a + 1 AS at", "say its unit, as in to_timestamp_seconds"),
     ];
-    let columns = || vec![column("a", INT), column("b", TEXT), column("at", ColumnType::Timestamp)];
+    let columns = || vec![column("a", INT), column("b", TEXT), column("at", ColumnType::TIMESTAMP)];
     for (projection, expected) in cases {
         let message = refusal(columns(), projection, None);
         assert!(message.contains(expected) && message.contains("pipeline \"p\""), "{projection}: {message}");
@@ -198,7 +198,7 @@ fn a_not_null_column_without_default_must_be_selected() {
 #[test]
 fn keys_and_headers_are_asked_for_only_where_they_are_used() {
     let columns =
-        || vec![column("k", TEXT), column("h", ColumnType::Json), column("o", BIG), column("at", ColumnType::DateTime)];
+        || vec![column("k", TEXT), column("h", ColumnType::Json), column("o", BIG), column("at", ColumnType::DATETIME)];
     let plain = decoder(columns(), "*", None);
     assert!(!plain.needs_keys() && !plain.needs_headers());
     let mut all = decoder(columns(), "_key AS k, _headers AS h, _offset AS o, _timestamp AS at", None);

@@ -103,7 +103,7 @@ fn booleans_take_one_and_zero_as_mysql_does() {
 fn times_are_iso_text_and_never_bare_numbers() {
     check(ColumnType::Date, &[("\"2013-01-31\"", Ok("2013-01-31")), ("\"2013-02-30\"", WRONG), ("15706", WRONG)]);
     check(
-        ColumnType::DateTime,
+        ColumnType::DATETIME,
         &[
             ("\"2013-01-01T10:00:00Z\"", Ok("2013-01-01T10:00:00")),
             ("\"2013-01-01 10:00:00.25\"", Ok("2013-01-01T10:00:00.250")),
@@ -112,13 +112,96 @@ fn times_are_iso_text_and_never_bare_numbers() {
         ],
     );
     check(
-        ColumnType::Timestamp,
+        ColumnType::TIMESTAMP,
         &[
             ("\"2013-01-01T10:00:00+01:00\"", Ok("2013-01-01T09:00:00Z")),
             ("\"2013-01-01 10:00:00\"", Ok("2013-01-01T10:00:00Z")),
             ("\"yesterday\"", WRONG),
         ],
     );
+}
+
+#[test]
+fn digits_of_a_second_are_rounded_to_those_that_were_declared() {
+    let date_time = |digits| ColumnType::DateTime { digits };
+    check(
+        date_time(Some(0)),
+        &[
+            ("\"2024-12-31 23:59:59.5\"", Ok("2025-01-01T00:00:00")),
+            ("\"1969-12-31 23:59:59.4\"", Ok("1969-12-31T23:59:59")),
+        ],
+    );
+    check(
+        date_time(Some(3)),
+        &[("\"2024-01-01 00:00:00.0004999\"", Ok("2024-01-01T00:00:00")), ("\"9999-12-31 23:59:59.9995\"", RANGE)],
+    );
+    check(date_time(Some(6)), &[("\"2024-01-01 00:00:00.1234565\"", Ok("2024-01-01T00:00:00.123457"))]);
+    check(date_time(None), &[("\"2024-01-01 00:00:00.1234565\"", Ok("2024-01-01T00:00:00.123456"))]);
+    let time = |digits| ColumnType::Time { digits };
+    check(
+        time(Some(0)),
+        &[("\"838:59:59.4\"", Ok("PT3020399S")), ("\"838:59:59.5\"", RANGE), ("\"-0:00:00.5\"", Ok("-PT1S"))],
+    );
+    check(time(None), &[("\"10:61:00\"", WRONG), ("36000", WRONG), ("null", Ok("NULL"))]);
+}
+
+#[test]
+fn years_enums_chars_and_bytes_refuse_what_does_not_fit() {
+    check(
+        ColumnType::Year,
+        &[("2155", Ok("2155")), ("0", Ok("0")), ("1900", RANGE), ("69", RANGE), ("\"2024\"", WRONG)],
+    );
+    check(ColumnType::Char { characters: 2 }, &[("\"ä  \"", Ok("ä")), ("\"abc\"", Err("too_long"))]);
+    let letters = ColumnType::Enum { values: vec!["a".into(), "".into()] };
+    check(letters, &[("\"a\"", Ok("a")), ("\"\"", Ok("")), ("\"A\"", Err("not_in_enum")), ("1", WRONG)]);
+    check(
+        ColumnType::Binary { bytes: 2 },
+        &[("\"_w\"", Ok("ff00")), ("\"/w==\"", Ok("ff00")), ("\"AAAA\"", Err("too_long"))],
+    );
+    check(ColumnType::BLOB, &[("\"\"", Ok("")), ("\"a b\"", WRONG), ("\"a\"", WRONG), ("[1]", WRONG)]);
+}
+
+#[test]
+fn arrays_and_maps_take_what_their_inner_types_take_or_leave_no_trace() {
+    let array = |element| ColumnType::Array { element: Box::new(element) };
+    let map = |key, value| ColumnType::Map { key: Box::new(key), value: Box::new(value) };
+    check(
+        array(INT),
+        &[
+            ("[1, null , 2.0]", Ok("[1, , 2]")),
+            ("[]", Ok("[]")),
+            ("{}", WRONG),
+            ("[2147483648]", RANGE),
+            ("\"[1]\"", WRONG),
+        ],
+    );
+    let nested = array(map(varchar(2), array(decimal(4, 2))));
+    check(
+        nested,
+        &[
+            (r#"[{"a":[1.5],"b":null},null]"#, Ok("[{a: [1.50], b: }, ]")),
+            (r#"[{"a":[1],"\u0061":[2]}]"#, Ok("[{a: [2.00]}]")),
+            (r#"[{"a":[1.005]}]"#, WRONG),
+            (r#"[{"abc":[]}]"#, Err("too_long")),
+        ],
+    );
+    check(map(INT, TEXT), &[(r#"{"-1":"x"}"#, Ok("{-1: x}")), (r#"{"x":"x"}"#, WRONG), (r#"{"":"x"}"#, WRONG)]);
+    let mut decoder = decoder(vec![column("a", array(TEXT)), column("m", map(TEXT, INT))], "*", None);
+    let batch = decode(
+        &mut decoder,
+        &[
+            r#"{"a":["x"],"m":{"k":1}}"#,
+            r#"{"a":["y","z",1],"m":{"k":2}}"#,
+            r#"{"a":["u"],"m":{"k":1,"l":"bad"}}"#,
+            r#"{"a":["v"],"m":{"k":3},"a":["w"]}"#,
+            r#"{"a":["cut"],"m":{"k":"#,
+            r#"{}"#,
+        ],
+    );
+    assert_eq!(values(&batch), ["[x] | {k: 1}", "[w] | {k: 3}", "NULL | NULL"]);
+    let messages: Vec<String> = errors(&batch).into_iter().map(|(_, _, message)| message).collect();
+    assert_eq!(messages[0], "field \"a\": element 3: 1 cannot become text");
+    assert_eq!(messages[1], "field \"m\": key \"l\": the string \"bad\" cannot become int");
 }
 
 #[test]

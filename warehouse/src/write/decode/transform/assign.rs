@@ -6,16 +6,23 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StringArray, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, ListArray,
+    MapArray, PrimitiveArray, Scalar, StringArray, StructArray, new_null_array,
 };
-use arrow::compute::cast;
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{cast, is_null};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int32Type, Int64Type,
+    TimeUnit, TimestampMicrosecondType,
 };
 use catalog::ColumnType;
 
 use crate::schema::{arrow_type, integer_bounds, mysql_type};
-use crate::write::decode::column::{date_value, is_json, micros_value, too_long, within};
+use crate::write::decode::column::{
+    Clock, Column, Room, char_value, date_value, enum_value, is_json, too_long, within, year_value,
+};
+use crate::write::decode::json::Cursor;
 use crate::write::decode::number::{
     DIGITS_MAX, NumberFault, rescaled, rescaled_to_nearest, rounded, scaled_to_nearest, whole,
 };
@@ -39,7 +46,7 @@ pub(in super::super) struct Assignment {
     way: Way,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Way {
     /// They are already.
     Same,
@@ -53,6 +60,18 @@ enum Way {
     NumbersInTexts,
     /// Arrow's cast, which loses nothing between these two types.
     Cast,
+    /// Arrow's cast, and then the column's digits of a second.
+    Moments,
+    /// The same for a TIME.
+    Spans,
+    /// Each row of bytes is looked at.
+    Bytes,
+    /// Each text is read as JSON.
+    Json,
+    /// Each element goes its own way.
+    Elements(Box<Assignment>),
+    /// Each key and each value goes its own way.
+    Entries(Box<(Assignment, Assignment)>),
 }
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -79,13 +98,19 @@ impl Assignment {
 
     /// The column, and the rows whose value did not fit; they hold NULL.
     pub(in super::super) fn apply(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
-        match self.way {
+        match &self.way {
             Way::Same => (Arc::clone(values), Vec::new()),
             Way::Null => (new_null_array(&arrow_type(&self.to), values.len()), Vec::new()),
             Way::Cast => (cast(values, &arrow_type(&self.to)).expect("checked when it was planned"), Vec::new()),
             Way::Numbers => self.numbers(values),
             Way::Texts => self.texts(values),
             Way::NumbersInTexts => self.numbers_in_texts(values),
+            Way::Moments => self.moments(values),
+            Way::Spans => self.spans(values),
+            Way::Bytes => self.bytes(values),
+            Way::Json => self.json(values),
+            Way::Elements(element) => self.elements(element, values),
+            Way::Entries(entry) => self.entries(entry, values),
         }
     }
 
@@ -134,6 +159,7 @@ impl Assignment {
                 let column: BooleanArray = (0..rows).map(value).collect();
                 (Arc::new(column), bad)
             }
+            ColumnType::Year => primitive::<Int32Type, _>(&self.to, rows, at, |number| self.year(number?)),
             to => match arrow_type(to) {
                 DataType::Int32 => primitive::<Int32Type, _>(to, rows, at, |number| {
                     self.exact(number?).map(|value| i32::try_from(value).expect("within the bounds of 32 bits"))
@@ -151,6 +177,7 @@ impl Assignment {
         let (scale, digits, bounds) = match self.to {
             ColumnType::Decimal { precision, scale } => (scale, precision, (i128::MIN, i128::MAX)),
             ColumnType::Integer { width, unsigned } => (0, 38, integer_bounds(width, unsigned)),
+            ColumnType::Year => (0, 38, (i128::MIN, i128::MAX)),
             _ => (0, 38, (0, 1)),
         };
         let signed_scale = i8::try_from(scale).expect("a scale is at most 38");
@@ -167,6 +194,16 @@ impl Assignment {
             Err(NumberFault::Fraction) => Err(BadValue::fraction(shown(number), &self.name)),
             _ => Err(BadValue::out_of_range(shown(number), &self.name)),
         }
+    }
+
+    /// In a statement, MySQL takes a year of two digits for one from 1970 to 2069.
+    fn year(&self, number: Number) -> Result<i32, BadValue> {
+        let value = match (self.exact(number)?, self.rules) {
+            (value @ 1..=69, Rules::Statement) => value + 2000,
+            (value @ 70..=99, Rules::Statement) => value + 1900,
+            (value, _) => value,
+        };
+        year_value(value).ok_or_else(|| BadValue::out_of_range(value, &self.name))
     }
 
     /// In a statement there is no infinity and no NaN, as MySQL has none; an expression of a pipeline may make one.
@@ -188,44 +225,156 @@ impl Assignment {
     }
 
     fn texts(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
-        // In MySQL TRUE is the number 1, in a statement's texts as well.
-        let is_number = self.rules == Rules::Statement && *values.data_type() == DataType::Boolean;
-        let numbers = is_number.then(|| cast(values, &DataType::Int8).expect("a boolean is 0 or 1"));
-        let texts = cast(numbers.as_ref().unwrap_or(values), &DataType::Utf8).expect("checked when it was planned");
+        let texts = self.as_texts(values);
         let texts = texts.as_string::<i32>();
-        let at = |row: usize| texts.is_valid(row).then(|| texts.value(row));
+        let at = |row: usize| texts.is_valid(row).then(|| self.trimmed(texts.value(row)));
         let rows = texts.len();
-        match self.to {
-            ColumnType::Date => primitive::<Date32Type, _>(&self.to, rows, at, |text| self.date(text)),
-            ColumnType::DateTime | ColumnType::Timestamp => {
-                let zoned = self.to == ColumnType::Timestamp;
-                primitive::<TimestampMicrosecondType, _>(&self.to, rows, at, |text| {
-                    micros_value(text, zoned, &self.name)
-                })
+        let clock = Clock::of(&self.to);
+        match &self.to {
+            ColumnType::Date => primitive::<Date32Type, _>(&self.to, rows, at, |text| self.date(text, &clock)),
+            ColumnType::DateTime { .. } | ColumnType::Timestamp { .. } => {
+                primitive::<TimestampMicrosecondType, _>(&self.to, rows, at, |text| clock.micros(text))
+            }
+            ColumnType::Time { .. } => {
+                primitive::<DurationMicrosecondType, _>(&self.to, rows, at, |text| clock.span(text))
             }
             _ => {
                 let mut bad = Vec::new();
-                let value = |row| keep(row, at(row).map(|text| self.text(text)), &mut bad);
-                let column: StringArray = (0..rows).map(value).collect();
+                let text = |row: usize| texts.is_valid(row).then(|| self.text(texts.value(row)));
+                let column: StringArray = (0..rows).map(|row| keep(row, text(row), &mut bad)).collect();
                 (Arc::new(column), bad)
             }
         }
     }
 
-    fn date(&self, text: &str) -> Result<i32, BadValue> {
+    /// The values as texts. In a statement TRUE is the number 1 and a time has a blank after its day, as MySQL writes them.
+    fn as_texts(&self, values: &ArrayRef) -> ArrayRef {
+        let planned = "checked when it was planned";
+        let text = |values: &ArrayRef| cast(values, &DataType::Utf8).expect(planned);
+        match (self.rules, values.data_type()) {
+            (Rules::Statement, DataType::Boolean) => text(&cast(values, &DataType::Int8).expect("it is 0 or 1")),
+            (Rules::Statement, DataType::Timestamp(..)) => {
+                let zoneless = DataType::Timestamp(TimeUnit::Microsecond, None);
+                let texts = text(&cast(values, &zoneless).expect(planned));
+                let spaced = |text: Option<&str>| text.map(|text| text.replacen('T', " ", 1));
+                Arc::new(texts.as_string::<i32>().iter().map(spaced).collect::<StringArray>())
+            }
+            _ => text(values),
+        }
+    }
+
+    /// Blanks around a time that somebody typed say nothing; a record's texts are taken as they are.
+    fn trimmed<'a>(&self, text: &'a str) -> &'a str {
+        if self.rules == Rules::Statement { text.trim_matches(' ') } else { text }
+    }
+
+    fn moments(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let moments = cast(values, &arrow_type(&self.to)).expect("checked when it was planned");
+        let moments = moments.as_primitive::<TimestampMicrosecondType>();
+        let clock = Clock::of(&self.to);
+        let at = |row: usize| moments.is_valid(row).then(|| moments.value(row));
+        primitive::<TimestampMicrosecondType, _>(&self.to, moments.len(), at, |micros| {
+            clock.rounded(micros).ok_or_else(|| BadValue::out_of_range("a time beyond the year 9999", &self.name))
+        })
+    }
+
+    fn spans(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let planned = "checked when it was planned";
+        let spans = match values.data_type() {
+            DataType::Time32(_) | DataType::Time64(_) => {
+                let micros = cast(values, &DataType::Time64(TimeUnit::Microsecond)).expect(planned);
+                cast(&cast(&micros, &DataType::Int64).expect(planned), &arrow_type(&self.to)).expect(planned)
+            }
+            _ => cast(values, &arrow_type(&self.to)).expect(planned),
+        };
+        let spans = spans.as_primitive::<DurationMicrosecondType>();
+        let clock = Clock::of(&self.to);
+        // What did not fit into 64 bits of microseconds became NULL.
+        let at = |row: usize| values.is_valid(row).then(|| spans.is_valid(row).then(|| spans.value(row)));
+        primitive::<DurationMicrosecondType, _>(&self.to, spans.len(), at, |micros| {
+            let rounded = micros.and_then(|micros| clock.rounded_span(micros));
+            rounded.ok_or_else(|| BadValue::out_of_range("a time beyond 838:59:59", &self.name))
+        })
+    }
+
+    fn bytes(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let values = cast(values, &DataType::Binary).expect("checked when it was planned");
+        let values = values.as_binary::<i32>();
+        let room = Room::of(&self.to).expect("only bytes go this way");
+        let mut bad = Vec::new();
+        let value = |row: usize| values.is_valid(row).then(|| room.value(values.value(row), &self.name));
+        let column: BinaryArray = (0..values.len()).map(|row| keep(row, value(row), &mut bad)).collect();
+        (Arc::new(column), bad)
+    }
+
+    fn json(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let texts = cast(values, &DataType::Utf8).expect("checked when it was planned");
+        let mut column = Column::of(&self.to);
+        let mut bad = Vec::new();
+        for (row, text) in texts.as_string::<i32>().iter().enumerate() {
+            let Some(text) = text else {
+                column.push_null();
+                continue;
+            };
+            let mut cursor = Cursor::new(text);
+            let written = match cursor.value() {
+                Some(value) if cursor.is_at_end() => column.write(value),
+                _ => {
+                    let message = format!("{} cannot become {}: it is not JSON", quoted(text), self.name);
+                    Err(Box::new(BadValue { reason: ErrorReason::MalformedJson, message }))
+                }
+            };
+            if let Err(why) = written {
+                column.push_null();
+                bad.push((row, *why));
+            }
+        }
+        (column.finish(), bad)
+    }
+
+    fn elements(&self, element: &Assignment, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let DataType::List(field) = arrow_type(&self.to) else { unreachable!("only arrays go this way") };
+        let list = as_list(values).expect("checked when it was planned");
+        let (_, offsets, elements, nulls) = list.as_list::<i32>().clone().into_parts();
+        let (elements, bad) = element.apply(&elements);
+        let bad = by_row(&offsets, bad, |place| format!("element {}", place + 1));
+        (Arc::new(ListArray::new(field, offsets, elements, nulls)), bad)
+    }
+
+    fn entries(&self, entry: &(Assignment, Assignment), values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let DataType::Map(field, sorted) = arrow_type(&self.to) else { unreachable!("only maps go this way") };
+        let DataType::Struct(fields) = field.data_type() else { unreachable!("a map is made of pairs") };
+        let (_, offsets, entries, nulls, _) = values.as_map().clone().into_parts();
+        let (keys, bad_keys) = entry.0.apply(entries.column(0));
+        let (values, bad_values) = entry.1.apply(entries.column(1));
+        let mut bad = by_row(&offsets, bad_keys, |place| format!("key {}", place + 1));
+        bad.extend(by_row(&offsets, bad_values, |place| format!("value {}", place + 1)));
+        // A key that did not fit is NULL, which no key may be; its row is lost, and any key will do.
+        let keys = match keys.null_count() {
+            0 => keys,
+            _ => zip(&is_null(&keys).expect("every array tells its nulls"), &Scalar::new(any_key(&keys)), &keys)
+                .expect("both are keys of one type"),
+        };
+        let entries = StructArray::new(fields.clone(), vec![keys, values], None);
+        (Arc::new(MapArray::new(field, offsets, entries, nulls, sorted)), bad)
+    }
+
+    fn date(&self, text: &str, clock: &Clock) -> Result<i32, BadValue> {
         match self.rules {
             Rules::Record => date_value(text),
             // MySQL takes the day of a time.
-            Rules::Statement => date_value(text.trim_matches(' ')).or_else(|why| {
-                let micros = micros_value(text.trim_matches(' '), false, &self.name).map_err(|_| why)?;
+            Rules::Statement => date_value(text).or_else(|why| {
+                let micros = clock.micros(text).map_err(|_| why)?;
                 Ok(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).expect("of a calendar of four-digit years"))
             }),
         }
     }
 
     fn text<'a>(&self, text: &'a str) -> Result<&'a str, BadValue> {
-        match self.to {
-            ColumnType::Text { characters_max } if !within(text, characters_max) => Err(too_long(text, &self.name)),
+        match &self.to {
+            ColumnType::Text { characters_max } if !within(text, *characters_max) => Err(too_long(text, &self.name)),
+            ColumnType::Char { characters } => char_value(text, *characters, &self.name),
+            ColumnType::Enum { values } => enum_value(text, values),
             ColumnType::Json if !is_json(text) => {
                 let message = format!("{} is not JSON", quoted(text));
                 Err(BadValue { reason: ErrorReason::MalformedJson, message })
@@ -246,11 +395,18 @@ fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
         );
     let is_date = matches!(from, DataType::Date32 | DataType::Date64);
     let is_timestamp = matches!(from, DataType::Timestamp(..));
+    let is_bytes =
+        matches!(from, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_));
+    let is_span = matches!(from, DataType::Duration(_) | DataType::Time32(_) | DataType::Time64(_));
     let is_same = *from == arrow_type(to);
     match to {
         _ if *from == DataType::Null => Some(Way::Null),
         ColumnType::Text { characters_max: None } if is_same => Some(Way::Same),
-        ColumnType::Text { .. } if is_text || is_number || is_date || is_timestamp => Some(Way::Texts),
+        ColumnType::Text { .. } | ColumnType::Char { .. } if is_text || is_number || is_date || is_timestamp => {
+            Some(Way::Texts)
+        }
+        ColumnType::Enum { .. } if is_text => Some(Way::Texts),
+        ColumnType::Binary { .. } | ColumnType::VarBinary { .. } if is_text || is_bytes => Some(Way::Bytes),
         ColumnType::Json if is_text || is_number && !from.is_floating() => Some(Way::Texts),
         ColumnType::Boolean | ColumnType::Decimal { .. } if is_same => Some(Way::Same),
         ColumnType::Double | ColumnType::Float if is_same && rules == Rules::Record => Some(Way::Same),
@@ -259,6 +415,7 @@ fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
         | ColumnType::Float
         | ColumnType::Double
         | ColumnType::Decimal { .. }
+        | ColumnType::Year
             if is_number =>
         {
             Some(Way::Numbers)
@@ -268,34 +425,106 @@ fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
         | ColumnType::Float
         | ColumnType::Double
         | ColumnType::Decimal { .. }
+        | ColumnType::Year
             if is_text && rules == Rules::Statement =>
         {
             Some(Way::NumbersInTexts)
         }
-        ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp if is_same => Some(Way::Same),
-        ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp if is_text => Some(Way::Texts),
+        ColumnType::Date | ColumnType::DateTime { digits: None } | ColumnType::Timestamp { digits: None }
+            if is_same =>
+        {
+            Some(Way::Same)
+        }
+        ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::Timestamp { .. } | ColumnType::Time { .. }
+            if is_text =>
+        {
+            Some(Way::Texts)
+        }
         ColumnType::Date if is_date || is_timestamp && rules == Rules::Statement => Some(Way::Cast),
         // A time below a microsecond is cut off, as in the times of records.
-        ColumnType::DateTime | ColumnType::Timestamp if is_date || is_timestamp => Some(Way::Cast),
+        ColumnType::DateTime { .. } | ColumnType::Timestamp { .. } if is_date || is_timestamp => Some(Way::Moments),
+        ColumnType::Time { .. } if is_span => Some(Way::Spans),
+        ColumnType::Array { .. } | ColumnType::Map { .. } if is_text => Some(Way::Json),
+        ColumnType::Array { element } => {
+            let DataType::List(field) = list_type(from)? else { return None };
+            let element = Assignment::by(rules, field.data_type(), element).ok()?;
+            Some(Way::Elements(Box::new(element)))
+        }
+        ColumnType::Map { key, value } => {
+            let DataType::Map(entries, _) = from else { return None };
+            let DataType::Struct(fields) = entries.data_type() else { return None };
+            let [from_key, from_value] = [0, 1].map(|at| fields[at].data_type());
+            let key = Assignment::by(rules, from_key, key).ok()?;
+            Some(Way::Entries(Box::new((key, Assignment::by(rules, from_value, value).ok()?))))
+        }
         _ => None,
+    }
+}
+
+/// The one type of lists that all of them can be cast to; `None` for what is none.
+fn list_type(from: &DataType) -> Option<DataType> {
+    match from {
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::FixedSizeList(field, _)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field) => Some(DataType::List(Arc::clone(field))),
+        _ => None,
+    }
+}
+
+fn as_list(values: &ArrayRef) -> Option<ArrayRef> {
+    cast(values, &list_type(values.data_type())?).ok()
+}
+
+/// What is wrong with elements, said of the rows that they are of. Elements between the rows' own are nobody's.
+fn by_row(
+    offsets: &OffsetBuffer<i32>,
+    bad: Vec<(usize, BadValue)>,
+    place: impl Fn(usize) -> String,
+) -> Vec<(usize, BadValue)> {
+    let of_row = |(element, why): (usize, BadValue)| {
+        let row = offsets.partition_point(|start| *start as usize <= element).checked_sub(1)?;
+        (row + 1 < offsets.len()).then(|| (row, why.at(place(element - offsets[row] as usize))))
+    };
+    bad.into_iter().filter_map(of_row).collect()
+}
+
+/// Some value of a type that keys can have.
+fn any_key(keys: &ArrayRef) -> ArrayRef {
+    match keys.data_type() {
+        DataType::Utf8 => Arc::new(StringArray::from(vec![""])),
+        data_type => cast(&Int32Array::from(vec![0]), data_type).unwrap_or_else(|_| {
+            let zero = Arc::new(Int64Array::from(vec![0])) as ArrayRef;
+            cast(&zero, data_type).expect("integers, days and moments are numbers")
+        }),
     }
 }
 
 /// Why there is no way, and what to write instead.
 fn refusal(from: &DataType, to: &ColumnType) -> String {
     let name = mysql_type(to);
-    let is_time = matches!(to, ColumnType::Date | ColumnType::DateTime | ColumnType::Timestamp);
+    let is_time = matches!(to, ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::Timestamp { .. });
     let found = match from {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text",
         DataType::Date32 | DataType::Date64 => "a date",
         DataType::Timestamp(..) => "a time",
         DataType::Boolean => "a boolean",
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "a row of bytes",
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => "an array",
+        DataType::Map(..) => "a map",
         _ if from.is_numeric() => "a number",
         _ => "a value of a type that no column has",
     };
     let next_step = match found {
         "a number" if is_time => {
             "say its unit, as in to_timestamp_seconds(…), to_timestamp_millis(…) or to_timestamp_micros(…)".to_owned()
+        }
+        _ if matches!(to, ColumnType::Time { .. }) => "write the time as a text, 'HH:MM:SS'".to_owned(),
+        _ if matches!(to, ColumnType::Enum { .. }) => "give it one of the enum's texts".to_owned(),
+        _ if to.is_nested() => "give it a value of that type, or its JSON text".to_owned(),
+        _ if matches!(to, ColumnType::Binary { .. } | ColumnType::VarBinary { .. }) => {
+            "give it bytes, as decode(…, 'base64') does, or a text, whose bytes it takes".to_owned()
         }
         _ => format!("write CAST(… AS {})", name.to_uppercase()),
     };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
-    Scalar, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array,
+    Float64Array, Int32Array, Int64Array, Scalar, StringArray, TimestampMicrosecondArray,
 };
 use arrow::compute::is_null;
 use arrow::compute::kernels::zip::zip;
@@ -82,12 +82,18 @@ fn default_array(value: &Value, kind: &ColumnType) -> Option<ArrayRef> {
         (Value::Int(value), ColumnType::Double) => Arc::new(Float64Array::from(vec![*value as f64])),
         (Value::Int(value), ColumnType::Float) => Arc::new(Float32Array::from(vec![*value as f32])),
         (Value::Date(days), ColumnType::Date) => Arc::new(Date32Array::from(vec![*days])),
-        (Value::Micros(micros), ColumnType::DateTime | ColumnType::Timestamp) => {
+        (Value::Micros(micros), ColumnType::Time { .. }) => Arc::new(DurationMicrosecondArray::from(vec![*micros])),
+        (Value::Int(year), ColumnType::Year) => Arc::new(Int32Array::from(vec![i32::try_from(*year).ok()?])),
+        (Value::Bytes(bytes), ColumnType::Binary { .. } | ColumnType::VarBinary { .. }) => {
+            Arc::new(BinaryArray::from(vec![bytes.as_slice()]))
+        }
+        (Value::Micros(micros), ColumnType::DateTime { .. } | ColumnType::Timestamp { .. }) => {
             Arc::new(TimestampMicrosecondArray::from(vec![*micros]).with_data_type(arrow_type(kind)))
         }
-        (Value::Text(text), ColumnType::Text { .. } | ColumnType::Json) => {
-            Arc::new(StringArray::from(vec![text.as_str()]))
-        }
+        (
+            Value::Text(text),
+            ColumnType::Text { .. } | ColumnType::Char { .. } | ColumnType::Enum { .. } | ColumnType::Json,
+        ) => Arc::new(StringArray::from(vec![text.as_str()])),
         _ => return None,
     };
     Some(array)

@@ -46,7 +46,7 @@ impl Metadata {
             Self::Topic | Self::Key | Self::Headers => DataType::Utf8,
             Self::Partition => DataType::Int32,
             Self::Offset => DataType::Int64,
-            Self::Timestamp => arrow_type(&ColumnType::Timestamp),
+            Self::Timestamp => arrow_type(&ColumnType::TIMESTAMP),
         }
     }
 

@@ -48,7 +48,12 @@ fn argument_kind(table: &Table, select: &Select, name: &str) -> FieldKind {
         ColumnType::Integer { width: IntegerWidth::Big, unsigned: true } => column.kind.clone(),
         ColumnType::Integer { .. } => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
         ColumnType::Float => ColumnType::Double,
-        ColumnType::Text { .. } => ColumnType::Text { characters_max: None },
+        ColumnType::Year => ColumnType::Integer { width: IntegerWidth::Big, unsigned: false },
+        ColumnType::Text { .. } | ColumnType::Char { .. } | ColumnType::Enum { .. } => ColumnType::TEXT,
+        ColumnType::Binary { .. } | ColumnType::VarBinary { .. } => ColumnType::BLOB,
+        ColumnType::Time { .. } => ColumnType::Time { digits: None },
+        ColumnType::DateTime { .. } => ColumnType::DATETIME,
+        ColumnType::Timestamp { .. } => ColumnType::TIMESTAMP,
         kind => kind.clone(),
     })
 }
