@@ -16,6 +16,8 @@ use datafusion::catalog::SchemaProvider;
 use datafusion::common::DataFusionError;
 use datafusion::common::config::Dialect;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::MemoryLimit;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::physical_plan::execute_stream;
@@ -39,6 +41,9 @@ use super::session::{Freshness, SessionVector};
 use super::snapshot::SnapshotTaker;
 use super::statement::{Prepared, Sources, prepare};
 use crate::memory::{MemoryBudget, MemoryLimits};
+
+/// What statements about the server itself have, beside the process's limit.
+const ASIDE_BYTES: u64 = 32 << 20;
 
 /// A process's validated numbers for queries.
 #[derive(Clone, Debug)]
@@ -133,6 +138,9 @@ pub struct ReadEngine {
     snapshots: SnapshotTaker,
     readers: PartReaders,
     base: Arc<SessionState>,
+    /// Where statements run that ask for what the server says of itself: an operator must see who spends the memory while it is
+    /// spent.
+    aside: Arc<RuntimeEnv>,
 }
 
 impl ReadEngine {
@@ -144,11 +152,16 @@ impl ReadEngine {
         let (catalog, memtables) = (Arc::clone(&parts.catalog), Arc::clone(&parts.memtables));
         let snapshots = SnapshotTaker::new(catalog, memtables, parts.world.clone(), settings.wait_max);
         let readers = PartReaders::new(Arc::clone(&parts.objects), settings.footer_bytes);
+        let own = QueryLimits {
+            memory: MemoryBudget::shared(MemoryLimits::of_queries(ASIDE_BYTES)),
+            ..settings.limits.clone()
+        };
+        let aside = runtime(&own, Arc::clone(&parts.objects))?;
         let runtime = runtime(&settings.limits, Arc::clone(&parts.objects))?;
         let mut base = SessionStateBuilder::new().with_runtime_env(runtime).with_default_features();
         base.scalar_functions().get_or_insert_default().extend(functions.scalar);
         base.aggregate_functions().get_or_insert_default().extend(functions.aggregate);
-        Ok(Self { parts, settings, snapshots, readers, base: Arc::new(base.build()) })
+        Ok(Self { parts, settings, snapshots, readers, base: Arc::new(base.build()), aside })
     }
 
     /// The names of all functions that a statement may call, sorted.
@@ -193,8 +206,8 @@ impl ReadEngine {
             readers: &self.readers,
         };
         let prepared = prepare(statement, &sources, query.freshness, &query.seen, &pins).await?;
-        let Prepared { statement, tables, ends, missing } = prepared;
-        let state = self.state(query, tables);
+        let Prepared { statement, tables, ends, missing, is_of_the_server } = prepared;
+        let state = self.state(query, tables, is_of_the_server);
         let plan = state
             .statement_to_plan(EngineStatement::Statement(Box::new(statement)))
             .await
@@ -215,7 +228,7 @@ impl ReadEngine {
     }
 
     /// The context of one statement.
-    fn state(&self, query: &ReadQuery, tables: StatementTables) -> SessionState {
+    fn state(&self, query: &ReadQuery, tables: StatementTables, is_of_the_server: bool) -> SessionState {
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(CATALOG, &query.database)
             .with_create_default_catalog_and_schema(false)
@@ -228,11 +241,16 @@ impl ReadEngine {
         options.sql_parser.default_null_ordering = "nulls_min".to_owned();
         options.execution.time_zone = query.time_zone.clone();
         // What each sort keeps back for the merge of what it has spilled: within the limit, however small that is.
-        let most = usize::try_from(self.settings.limits.memory.limits().query_max).unwrap_or(usize::MAX);
+        let runtime = if is_of_the_server { &self.aside } else { self.base.runtime_env() };
+        let most = match runtime.memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+        };
         let share = most / self.settings.partitions.max(1) / 16;
         options.execution.sort_spill_reservation_bytes = options.execution.sort_spill_reservation_bytes.min(share);
         let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
             .with_config(config)
+            .with_runtime_env(Arc::clone(runtime))
             .with_catalog_list(Arc::new(tables))
             .build();
         let now = DateTime::from_timestamp_micros(self.parts.world.clock.wall().0);

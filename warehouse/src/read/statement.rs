@@ -58,6 +58,8 @@ pub(super) struct Prepared {
     pub(super) ends: BTreeMap<StreamId, Offset>,
     /// Why names were not found. Not each is a table's: the engine decides.
     pub(super) missing: BTreeMap<(String, String), ReadError>,
+    /// Whether it reads nothing but what the server says of itself.
+    pub(super) is_of_the_server: bool,
 }
 
 /// Resolves and pins what `statement` reads.
@@ -73,6 +75,7 @@ pub(super) async fn prepare(
     let named = hidden::named(&statement);
     let is_table = |name: &ObjectName| is_rows(name, sources.database, &resolved);
     hidden::leave_out(&mut statement, &named, &is_table).map_err(ReadError::invalid)?;
+    let is_of_the_server = !resolved.is_empty() && resolved.values().all(|of| matches!(of, Resolved::Virtual(_)));
     let pinned = pin(&resolved, sources, freshness, seen, pins).await?;
     let mut tables = BTreeMap::new();
     for (name, of) in resolved {
@@ -90,7 +93,7 @@ pub(super) async fn prepare(
         tables.insert(name, provider);
     }
     let ends = pinned.values().flat_map(|table| table.ends.clone()).collect();
-    Ok(Prepared { statement, tables: StatementTables::new(tables), ends, missing })
+    Ok(Prepared { statement, tables: StatementTables::new(tables), ends, missing, is_of_the_server })
 }
 
 /// The statement's tables, by name.

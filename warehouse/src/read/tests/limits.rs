@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider};
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement, Value};
+use futures::StreamExt;
 
 use super::super::engine::ReadSettings;
 use super::super::errors::ReadError;
@@ -83,4 +86,24 @@ async fn a_query_beyond_the_memory_limit_spills_where_it_may() {
     assert_eq!(shop.number(sql).await, rows_among(200_000));
     drop(shop);
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_itself_is_seen_while_memory_is_spent() {
+    let memory = memory(1 << 20);
+    let limits = QueryLimits { memory: Arc::clone(&memory), spill_directory: None, spill_bytes: 0 };
+    let shop = Shop::open_with(ReadSettings { limits, ..ReadSettings::default() }).await;
+    shop.publish(1, 20);
+    assert!(memory.try_take_for_query(1 << 20));
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["b", "a"]));
+    let rows = RecordBatch::try_from_iter([("name", names)]).unwrap();
+    let schema = Arc::new(MemorySchemaProvider::new());
+    let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+    schema.register_table("tasks".to_owned(), Arc::new(table)).unwrap();
+    let mut query = shop.query("SELECT name FROM system.tasks ORDER BY name");
+    query.schemas.insert("system".to_owned(), schema);
+    let answer = shop.engine.query(query).await.unwrap();
+    assert_eq!(answer.batches.map(|batch| batch.unwrap().num_rows()).collect::<Vec<_>>().await, [2]);
+    let error = shop.rows_of("SELECT id FROM flights ORDER BY fare").await.unwrap_err();
+    assert!(matches!(error, ReadError::Resources { .. }), "{error:?}");
 }
