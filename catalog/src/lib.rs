@@ -80,6 +80,7 @@ pub mod store;
 mod streams;
 mod transaction;
 mod truncate;
+mod users;
 mod version;
 mod void;
 mod watch;

@@ -44,6 +44,18 @@ pub(crate) fn check_column(name: &str) -> Result<(), CatalogError> {
     }
 }
 
+/// Of the characters of MySQL's own column for it.
+pub(crate) fn check_user(name: &str) -> Result<(), CatalogError> {
+    const USER_CHARACTERS_MAX: usize = 32;
+    check("user", name)?;
+    match name.chars().count() {
+        characters if characters > USER_CHARACTERS_MAX => Err(CatalogError::invalid(format!(
+            "the user name `{name}` has {characters} characters, and may have {USER_CHARACTERS_MAX}: choose another"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn contains(names: &[&str], name: &str) -> bool {
     names.iter().any(|reserved| reserved.eq_ignore_ascii_case(name))
 }

@@ -33,13 +33,13 @@ use crate::data_dir::DataDir;
 use crate::http::{HttpServer, install_metrics};
 use crate::manager::Manager;
 use crate::manager::pipeline::ManagerParts;
-use crate::mysql::auth::FixedAccounts;
 use crate::mysql::handler::SessionFactory;
 use crate::mysql::listener::{Listener, ListenerSettings};
 use crate::query::Queries;
 use crate::runtime::LocalRuntime;
 use crate::settings::Settings;
-use crate::sql::{Components, Engine, SqlSettings};
+use crate::sql::accounts::CatalogAccounts;
+use crate::sql::{Components, Engine, ServerFacts, SqlSettings};
 use crate::stop_signal::stop_signal;
 
 /// The address of the one worker of a process that has no wire.
@@ -81,6 +81,8 @@ impl Node {
         let store =
             Arc::new(store.with_context(|| format!("cannot open the catalog {}", data_dir.catalog().display()))?);
         let catalog = Catalog::open(Arc::clone(&store) as _, world.clone()).await?;
+        let accounts = CatalogAccounts::new(catalog.clone(), &settings.mysql.root_password);
+        settings.mysql.refuse_an_open_door(accounts.is_root_without_password().await?)?;
         let objects = Self::objects(&data_dir, &world).await?;
         let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(Arc::clone(&world.clock)));
 
@@ -99,6 +101,16 @@ impl Node {
         let spill_limit = settings.query.spill_limit.0;
         let queries =
             Queries::new(&catalog, workers, &objects, &world, Arc::clone(&memory), &data_dir.spill(), spill_limit)?;
+        let port = ListenerSettings { max_connections: settings.mysql.connections_max, ..ListenerSettings::default() };
+        let facts = ServerFacts {
+            connections_max: port.max_connections,
+            max_allowed_packet: port.max_allowed_packet,
+            login_seconds: port.login_timeout.as_secs(),
+            idle_seconds: port.idle_timeout.as_secs(),
+            server_version: port.server_version.clone(),
+            ..ServerFacts::default()
+        };
+        let open_at = Arc::clone(&facts.address);
         let sessions: Arc<dyn SessionFactory> = Arc::new(Engine::new(
             Components {
                 catalog: catalog.clone(),
@@ -116,20 +128,27 @@ impl Node {
                 runtime: Arc::clone(&runtime) as _,
                 world: world.clone(),
             },
-            SqlSettings { statements: settings.query.limits(), ..SqlSettings::default() },
+            SqlSettings {
+                facts,
+                statements: settings.query.limits(),
+                root_password: accounts.root_password(),
+                ..SqlSettings::default()
+            },
         ));
 
         let stop = CancellationToken::new();
         let listener = Listener::bind(
             settings.mysql.listen,
-            Arc::new(FixedAccounts::root(&settings.mysql.root_password)),
+            Arc::new(accounts),
             Arc::clone(&sessions),
             world.clone(),
-            ListenerSettings { max_connections: settings.mysql.connections_max, ..ListenerSettings::default() },
+            port,
             stop.child_token(),
         )
         .await?;
         let mysql_address = listener.local_addr()?;
+        // This process opens one port, so nothing has been there before.
+        let _ = open_at.set(mysql_address);
         let http = HttpServer {
             listener: http,
             metrics,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::Catalog;
 use object_store::ObjectStore;
@@ -50,6 +51,10 @@ impl Queries {
 impl QueryEngine for Queries {
     async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError> {
         self.0.query(query).await
+    }
+
+    async fn describe(&self, query: ReadQuery) -> Result<SchemaRef, ReadError> {
+        self.0.describe(query).await
     }
 
     fn functions(&self) -> Vec<String> {

@@ -87,6 +87,24 @@ impl Default for MysqlSettings {
     }
 }
 
+impl MysqlSettings {
+    /// A port for other machines is not opened while root has no password, neither here nor in the catalog.
+    ///
+    /// # Errors
+    /// If that is so; the message says what to do.
+    pub fn refuse_an_open_door(&self, is_root_without_password: bool) -> anyhow::Result<()> {
+        if !self.listen.ip().is_loopback() && is_root_without_password {
+            bail!(
+                "mysql.listen is {}, which other machines reach, and root has no password: set mysql.root_password_file, \
+                 or the environment's MILLRACE__MYSQL__ROOT_PASSWORD; or listen on 127.0.0.1, and there run \
+                 ALTER USER root IDENTIFIED BY '…'",
+                self.listen
+            );
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for MysqlSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MysqlSettings")
@@ -395,13 +413,6 @@ impl Settings {
         at_least("wal.queue_bytes", self.wal.queue_bytes, 1 << 20)?;
         at_least("source.queue_bytes", self.source.queue_bytes, 1 << 20)?;
         at_least("source.batch_bytes", self.source.batch_bytes, 16 << 10)?;
-        if !self.mysql.listen.ip().is_loopback() && self.mysql.root_password.expose().is_empty() {
-            bail!(
-                "mysql.listen is {}, which other machines reach, and root has no password: set mysql.root_password_file, \
-                 or the environment's MILLRACE__MYSQL__ROOT_PASSWORD, or listen on 127.0.0.1",
-                self.mysql.listen
-            );
-        }
         Ok(self)
     }
 }
@@ -491,9 +502,13 @@ mod tests {
 
     #[test]
     fn a_port_for_other_machines_needs_a_password() {
-        let error = load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("root has no password"), "{error}");
-        load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[("MILLRACE__MYSQL__ROOT_PASSWORD", "123")]).unwrap();
+        let open = load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[]).unwrap().mysql;
+        let error = open.refuse_an_open_door(true).unwrap_err().to_string();
+        assert!(error.contains("root has no password") && error.contains("ALTER USER root"), "{error}");
+        open.refuse_an_open_door(false).unwrap();
+        MysqlSettings::default().refuse_an_open_door(true).unwrap();
+        let set = load("[mysql]\nlisten = '0.0.0.0:9030'\n", &[("MILLRACE__MYSQL__ROOT_PASSWORD", "123")]).unwrap();
+        assert_eq!(set.mysql.root_password.expose(), "123");
     }
 
     #[test]

@@ -7,6 +7,7 @@ Needs PyMySQL, mysql-connector-python and SQLAlchemy. It works in a database of 
 and drops. The exit status is 0 if every step of every client passed; otherwise the output names the client and the step.
 """
 
+import datetime
 import decimal
 import sys
 import traceback
@@ -162,7 +163,53 @@ def check_connector(host, port, user, password):
             expect(list(all_rows(connection, "SELECT 1")), [(1,)])
 
     steps.run("reset the connection", reset)
+    steps.run("prepared statements", lambda: prepared(options, password))
+    steps.run("another user on the same connection", lambda: change_user(options, password))
+    steps.run("several statements in one text", lambda: several(options, password))
     return steps.failed
+
+
+def prepared(options, password):
+    with mysql.connector.connect(**options, password=password, database=DATABASE) as connection:
+        cursor = connection.cursor(prepared=True)
+        at = datetime.datetime(2024, 2, 29, 1, 2, 3, 4)
+        values = (-(2**63), 2**64 - 1, -0.5, decimal.Decimal("-12345678901234567890.10"), "it's; -- \\", at, at.date(), None)
+        cursor.execute("SELECT %s, %s, %s, %s, %s, %s, %s, %s", values)
+        row = cursor.fetchone()
+        expect(row[:3] + row[4:], values[:3] + values[4:])
+        expect(decimal.Decimal(str(row[3])), values[3])
+        cursor.execute(f"SELECT `i`, `m`, `day`, `at`, `ts`, `s`, `j` FROM {TABLE} WHERE `i` = %s AND `s` <> %s LIMIT %s", (1, "x", 5))
+        expect(cursor.fetchall(), [])
+        for count in range(1, 50):
+            cursor.execute("SELECT value FROM generate_series(1, 100) LIMIT %s", (count,))
+            expect(len(cursor.fetchall()), count)
+        expect_error(lambda: cursor.execute("SELECT * FROM no_such_table WHERE a = %s", (1,)), 1146)
+        long = "x" * BIG
+        cursor.execute("SELECT length(%s)", (long,))
+        expect(cursor.fetchone(), (BIG,))
+        cursor.close()
+
+
+def change_user(options, password):
+    with mysql.connector.connect(**options, password=password) as connection:
+        all_rows(connection, "DROP USER IF EXISTS client_check")
+        for plugin in ["caching_sha2_password", "mysql_native_password"]:
+            all_rows(connection, f"CREATE USER client_check IDENTIFIED WITH {plugin} BY 'first'")
+            all_rows(connection, "SET @mine = 1")
+            connection.cmd_change_user("client_check", "first", "default")
+            expect(all_rows(connection, "SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1), @mine"), [("client_check", None)])
+            connection.cmd_change_user(options["user"], password, "default")
+            all_rows(connection, "DROP USER client_check")
+
+
+def several(options, password):
+    with mysql.connector.connect(**options, password=password) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1; SELECT 'a;b'; SELECT 3")
+        answers = [cursor.fetchall()]
+        while cursor.nextset():
+            answers.append(cursor.fetchall())
+        expect(answers, [[(1,)], [("a;b",)], [(3,)]])
 
 
 def check_sqlalchemy(driver, host, port, user, password):

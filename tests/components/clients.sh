@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The MySQL clients of the tests: a Python environment with pinned drivers, and the MariaDB command line client.
+# The MySQL clients of the tests: a Python environment with pinned drivers, the MariaDB command line client, the driver of
+# Node.js, and a program with that of Go.
 #
 #   eval "$(tests/components/clients.sh)"
 #
-# Prints MILLRACE_TEST_PYTHON=… and MILLRACE_TEST_MARIADB=… as shell assignments, with `export`; all else goes to standard
-# error. What it makes lies in a cache outside the repository and is made once.
+# Prints MILLRACE_TEST_PYTHON=…, MILLRACE_TEST_MARIADB=…, MILLRACE_TEST_NODE=… and MILLRACE_TEST_GO=… as shell assignments,
+# with `export`; all else goes to standard error. What it makes lies in a cache outside the repository and is made once.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,7 +40,41 @@ make_python() {
   : >"$environment/complete"
 }
 
+# Named after what it holds, and marked when it is complete, like the Python environment.
+make_node() {
+  local package=$here/../clients/node
+  node_folder=$root/node-$(cat "$package"/* | sha256sum | cut -c 1-8)
+  if [[ -e $node_folder/complete ]]; then
+    return
+  fi
+  need node nodejs npm
+  need npm npm
+  rm -rf "$node_folder"
+  mkdir -p "$node_folder"
+  cp "$package"/* "$node_folder"
+  echo "installing the driver of Node.js into $node_folder" >&2
+  (cd "$node_folder" && npm install --no-audit --no-fund --no-package-lock --loglevel=error </dev/null >&2)
+  : >"$node_folder/complete"
+}
+
+make_go() {
+  local module=$here/../clients/go
+  go_client=$root/go-$(cat "$module"/* | sha256sum | cut -c 1-8)
+  if [[ -x $go_client ]]; then
+    return
+  fi
+  need go golang-go
+  echo "building $go_client" >&2
+  # Under another name until it is whole.
+  (cd "$module" && go build -o "$go_client.new" . </dev/null >&2)
+  mv "$go_client.new" "$go_client"
+}
+
 make_python
+make_node
+make_go
 need mariadb mariadb-client
 printf 'export MILLRACE_TEST_PYTHON=%q\n' "$python"
 printf 'export MILLRACE_TEST_MARIADB=%q\n' "$(command -v mariadb)"
+printf 'export MILLRACE_TEST_NODE=%q\n' "$node_folder/check.js"
+printf 'export MILLRACE_TEST_GO=%q\n' "$go_client"

@@ -41,6 +41,18 @@ async fn the_mariadb_command_line_works_without_flags() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_of_node_prepares_on_the_server() {
+    let Some(check) = require("clients", "MILLRACE_TEST_NODE", HINT) else { return };
+    run(Command::new("node").arg(check)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_of_go_prepares_on_the_server() {
+    let Some(client) = require("clients", "MILLRACE_TEST_GO", HINT) else { return };
+    run(&mut Command::new(client)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sessions_do_not_share_their_variables() {
     let mut stage = Stage::open().await;
     let mut other = stage.server.sql().await.unwrap();

@@ -7,6 +7,7 @@
 //! | `kafka` | what only a real Kafka does |
 //! | `bad_input` | each kind of bad input, and the message that names place, cause and next step |
 //! | `clients`, `command_line`, `http` | the doors |
+//! | `ending` | a statement that is ended lets go of what it held |
 //! | `overload` | each limit overloaded: nothing is lost, and lag drains (I8, I9) |
 //! | `control` | ALTER under load and under a kill, hints, the proof of a table |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
@@ -20,6 +21,7 @@ mod clients;
 mod command_line;
 mod control;
 mod demo;
+mod ending;
 mod flights;
 mod golden;
 mod http;

@@ -28,12 +28,12 @@ use super::*;
 use crate::commit::sample;
 use crate::store::{Stamp, VersionstampedValue};
 use crate::{
-    ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken, CutOver,
+    ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken, Credential, CutOver,
     DecimalText, Epoch, ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident, IncidentKind, IntegerWidth,
     KafkaSource, Lease, NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionIdentity,
     PartitionTransform, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineSettings, PipelineState,
     PipelineVersion, RecordFormat, Scalar, SchemaId, SeekTarget, StartPosition, Stream, StreamId, StreamIdentity,
-    StreamState, Table, TableId, TaskIndex, UploadIntent, Version, WriterId,
+    StreamState, Table, TableId, TaskIndex, UploadIntent, User, Version, WriterId,
 };
 
 const STAMP: Stamp = Stamp([0, 0, 0, 0, 0, 0, 1, 2, 0, 0]);
@@ -119,6 +119,21 @@ fn names_and_counters() {
     let key = pipeline_name::ser_key("Shop", "Clicks_In");
     check("pipeline_name", &key, &pipeline_name::ser_value(PipelineId(5)), &PipelineId(5), pipeline_name::deser_value);
     assert_eq!(pipeline_name::deser_key(&key), Ok(("shop".into(), "clicks_in".into())));
+}
+
+#[test]
+fn users() {
+    // Records hold credentials, which have no Debug: their bytes are compared.
+    let again = |key: &[u8], value: &[u8]| Ok(user::ser_value(&user::deser_value(key, value)?));
+    for (name, credential) in [
+        ("user", Credential::CachingSha2([0xAB; 32])),
+        ("user_native", Credential::Native([0x0F; 20])),
+        ("user_without_password", Credential::None),
+    ] {
+        let user = User { name: "App".into(), credential, created: 1_767_225_600_000_000 };
+        let value = user::ser_value(&user::UserRecord { user, nonce: Nonce(7) });
+        check(name, &user::ser_key("App"), &value, &value, again);
+    }
 }
 
 fn table() -> Table {

@@ -31,6 +31,7 @@
 //! | `head/<table>` | version | whoever appends to the log | written blind |
 //! | `lease/<pipeline>` | the lease | the manager | |
 //! | `incident/<pipeline><number>` | the incident | tasks, RESUME | |
+//! | `user/<name>` | the user | CREATE, ALTER, DROP USER | |
 //! | `garbage/<path>`, `dropped/<table>` | since when | sweeper, DROP TABLE | |
 //! | `truncated/<table>` | version, since when | TRUNCATE, sweeper | |
 //! | `unnamed_table/<table>` | node, process | CREATE TABLE AS | |
@@ -68,6 +69,7 @@ pub(crate) mod table_name;
 pub(crate) mod token;
 pub(crate) mod truncated;
 pub(crate) mod unnamed_table;
+pub(crate) mod user;
 pub(crate) mod void;
 
 mod codec;

@@ -14,6 +14,7 @@ mod snapshot;
 mod stream;
 mod table;
 mod truncate;
+mod user;
 
 pub use change::{
     ChangeId, ChangeKind, ChangeState, CutOver, DrainedStream, FinishOutcome, PipelineChange, PipelineDefinition,
@@ -39,3 +40,4 @@ pub use stream::{
 };
 pub use table::{Column, PartitionField, PartitionTransform, Table};
 pub use truncate::{TruncateOutcome, TruncateRequest};
+pub use user::{Credential, User};

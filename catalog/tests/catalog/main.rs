@@ -16,3 +16,4 @@ mod snapshot;
 mod sweeper;
 mod truncate;
 mod unknown;
+mod users;

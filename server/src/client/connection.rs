@@ -67,7 +67,9 @@ pub type Row = Vec<Option<Bytes>>;
 impl Connection {
     /// Connects and logs in.
     pub async fn open(options: &ConnectOptions) -> Result<Self, ClientError> {
-        Self::open_with(options, Capabilities::SERVED.without(Capabilities::FOUND_ROWS)).await
+        // The shell sends its statements one by one, and reads one answer for each.
+        let several = Capabilities::FOUND_ROWS.with(Capabilities::MULTI_STATEMENTS);
+        Self::open_with(options, Capabilities::SERVED.without(several)).await
     }
 
     /// Connects and logs in as a client that has only these capabilities.
@@ -135,7 +137,7 @@ impl Connection {
         let _ = self.send_command(COM_QUIT, b"").await;
     }
 
-    async fn send_command(&mut self, code: u8, body: &[u8]) -> Result<(), ClientError> {
+    pub(super) async fn send_command(&mut self, code: u8, body: &[u8]) -> Result<(), ClientError> {
         self.writer.begin(0);
         self.writer.packet(|out| {
             out.put_u8(code);
@@ -175,7 +177,7 @@ impl Connection {
         }
     }
 
-    async fn switch_login(&mut self, options: &ConnectOptions, switch: &[u8]) -> Result<(), ClientError> {
+    pub(super) async fn switch_login(&mut self, options: &ConnectOptions, switch: &[u8]) -> Result<(), ClientError> {
         let mut fields = Fields::new(switch);
         let name = String::from_utf8_lossy(fields.until_nul()).into_owned();
         let plugin = Plugin::named(&name).ok_or(ClientError::UnknownLogin { plugin: name })?;
@@ -189,7 +191,7 @@ impl Connection {
     }
 
     /// The next packet, unless it is an error.
-    async fn packet(&mut self) -> Result<Bytes, ClientError> {
+    pub(super) async fn packet(&mut self) -> Result<Bytes, ClientError> {
         let packet = self.reader.next().await?.ok_or(CodecError::Truncated)?;
         if packet.first() == Some(&ERR) {
             return Err(ClientError::Server(parse_error(&packet)?));

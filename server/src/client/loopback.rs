@@ -14,6 +14,7 @@ use super::connection::{ConnectOptions, Connection, Reply, Row};
 use super::error::ClientError;
 use crate::mysql::auth::{FixedAccounts, Plugin, Secret};
 use crate::mysql::capabilities::Capabilities;
+use crate::mysql::reply::end_status;
 use crate::mysql::stand_in::StandIn;
 use crate::mysql::{Listener, ListenerSettings};
 
@@ -176,7 +177,9 @@ async fn an_error_leaves_the_connection_as_it_was() {
     assert_eq!(error.to_string(), "ERROR 1105 (HY000): the disk went away");
     assert_eq!(code_of(all_rows(&mut connection, "fail after 0").await), 1105);
     assert_eq!(code_of(connection.command(0x03, b"select '\xFF'").await), 1300);
-    assert_eq!(code_of(connection.command(0x16, b"select ?").await), 1047);
+    assert_eq!(code_of(connection.command(0x16, b"fail").await), 1146);
+    assert_eq!(code_of(connection.command(0x17, &[1, 0, 0, 0, 0, 1, 0, 0, 0]).await), 1243);
+    assert_eq!(code_of(connection.command(0x1A, &[1, 0, 0, 0]).await), 1243);
     assert_eq!(code_of(connection.command(0xEE, b"").await), 1047);
     assert_eq!(code_of(connection.command(0x02, b"nowhere").await), 1049);
     assert_eq!(one_text(&mut connection, "select 1").await.as_deref(), Some("1"));
@@ -197,6 +200,125 @@ async fn each_command_has_its_answer() {
     assert_eq!((done.affected_rows, done.warnings, done.info.as_str()), (3, 2, "three of them"));
     let field = connection.command(0x04, b"flights\0").await.unwrap();
     assert_eq!(&field[..8], b"\x03def\0\0\0\x01", "the definition of the column `1`");
+}
+
+/// The packet of an execution of statement 1 with one text.
+fn execution(value: &[u8]) -> Vec<u8> {
+    [&[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 253, 0, value.len() as u8][..], value].concat()
+}
+
+#[tokio::test]
+async fn a_prepared_statement_is_announced_executed_reset_and_closed() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    let prepared = connection.command(0x16, b"echo ?").await.unwrap();
+    assert_eq!(&prepared[..], [0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0], "number, columns, parameters");
+    for _ in 0..2 {
+        assert!(connection.packet().await.unwrap().starts_with(b"\x03def\0\0\0\x01?"), "a parameter, a column");
+    }
+    // Its columns, and a row whose NULL bitmap begins at the third bit, of a text and a BIGINT.
+    let mut echoed = async |packet: &[u8]| {
+        assert_eq!(&connection.command(0x17, packet).await.unwrap()[..], [2], "columns");
+        connection.packet().await.unwrap();
+        connection.packet().await.unwrap();
+        let row = connection.packet().await.unwrap();
+        let text = row[3..3 + usize::from(row[2])].to_vec();
+        assert_eq!((&row[..2], &row[3 + text.len()..]), (&[0, 0][..], &[0xFF; 8][..]));
+        assert_eq!(end_status(&connection.packet().await.unwrap()), Some(2));
+        String::from_utf8(text).unwrap()
+    };
+    assert_eq!(echoed(&execution(b"x")).await, r#"[Text("x")]"#);
+    assert_eq!(echoed(&[1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0]).await, "[Null]");
+    for piece in [b"lo", b"ng"] {
+        connection.send_command(0x18, &[&[1, 0, 0, 0, 0, 0][..], piece].concat()).await.unwrap();
+    }
+    let bound = &[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0][..];
+    assert_eq!(&connection.command(0x17, bound).await.unwrap()[..], [2]);
+    for _ in 0..2 {
+        connection.packet().await.unwrap();
+    }
+    assert!(connection.packet().await.unwrap().ends_with(b"[Text(\"long\")]\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF"));
+    connection.packet().await.unwrap();
+    assert_eq!(code_of(connection.command(0x1C, &[1, 0, 0, 0, 1, 0, 0, 0]).await), 1421, "no cursor is open");
+    assert_eq!(connection.command(0x1A, &[1, 0, 0, 0]).await.unwrap()[0], 0, "reset");
+    connection.send_command(0x19, &[1, 0, 0, 0]).await.unwrap();
+    assert_eq!(code_of(connection.command(0x17, bound).await), 1243, "closed");
+    assert_eq!(one_text(&mut connection, "select 1").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_reset_of_the_connection_forgets_its_prepared_statements() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    connection.command(0x16, b"select 1").await.unwrap();
+    assert_eq!(connection.command(0x1F, b"").await.unwrap()[0], 0);
+    assert_eq!(code_of(connection.command(0x17, &[1, 0, 0, 0, 0, 1, 0, 0, 0]).await), 1243);
+}
+
+#[tokio::test]
+async fn several_statements_are_answered_one_after_the_other_until_one_fails() {
+    let server = Server::start().await;
+    let several = Capabilities::SERVED.without(Capabilities::FOUND_ROWS);
+    let mut connection = Connection::open_with(&server.options(), several).await.unwrap();
+    let first = connection.command(0x03, b"change; value 3; fail; change").await.unwrap();
+    assert_eq!(end_status(&first), Some(10), "another answer follows");
+    for wanted in [1, 24, 4, 7] {
+        assert!(connection.packet().await.unwrap().len() >= wanted);
+    }
+    assert_eq!(code_of(connection.packet().await), 1146);
+    // Nothing follows the error: the next answer is that of the next command.
+    assert_eq!(end_status(&connection.command(0x03, b"change").await.unwrap()), Some(2));
+    assert_eq!(end_status(&connection.command(0x1B, &[1, 0]).await.unwrap()), Some(2), "one at a time from now on");
+    assert_eq!(one_text(&mut connection, "change; change").await.as_deref(), Some("change; change"));
+    assert_eq!(connection.command(0x1B, &[0, 0]).await.unwrap()[0], 0xFE);
+    assert_eq!(end_status(&connection.command(0x03, b"change; change").await.unwrap()), Some(10));
+}
+
+/// COM_CHANGE_USER as this client, and the answer to the salt that it gets.
+async fn change_user(connection: &mut Connection, options: &ConnectOptions) -> Result<(), ClientError> {
+    let name = options.plugin.name();
+    let body = format!("{}\0\0{}\0\x2D\0{name}\0", options.user, options.database.as_deref().unwrap_or_default());
+    let switch = connection.command(0x11, body.as_bytes()).await?;
+    assert_eq!(switch[0], 0xFE, "a new salt");
+    connection.switch_login(options, &switch[1..]).await?;
+    match connection.packet().await?.as_ref() {
+        [1, 3] => assert_eq!(connection.packet().await?[0], 0),
+        other => assert_eq!(other[0], 0),
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_user_on_a_connection_shows_a_password_and_begins_anew() {
+    let server = Server::start().await;
+    for plugin in [Plugin::CachingSha2, Plugin::Native] {
+        let options = ConnectOptions { plugin, database: Some("demo".to_owned()), ..server.options() };
+        let mut connection = server.connect().await;
+        connection.command(0x16, b"select 1").await.unwrap();
+        change_user(&mut connection, &options).await.unwrap();
+        assert_eq!(one_text(&mut connection, "database").await.as_deref(), Some("demo"));
+        assert_eq!(code_of(connection.command(0x17, &[1, 0, 0, 0, 0, 1, 0, 0, 0]).await), 1243);
+        let wrong = ConnectOptions { password: Secret::new("wrong".to_owned()), ..options.clone() };
+        assert_eq!(code_of(change_user(&mut connection, &wrong).await), 1045);
+        assert!(
+            matches!(connection.query("select 1").await, Err(ClientError::Lost(_))),
+            "it is not the old user's either"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_killed_is_closed_whether_it_is_idle_or_not() {
+    let server = Server::start().await;
+    let (mut idle, mut busy) = (server.connect().await, server.connect().await);
+    let (mut begun, mut cancelled) = (server.stand_in.begun.subscribe(), server.stand_in.cancelled.subscribe());
+    let busy = tokio::spawn(async move { busy.query("hang").await.map(|_| ()) });
+    begun.wait_for(|count| *count == 1).await.unwrap();
+    server.stand_in.killed.cancel();
+    assert_eq!(code_of(idle.farewell().await), 1927);
+    assert!(matches!(idle.farewell().await, Err(ClientError::Lost(_))));
+    assert!(matches!(busy.await.unwrap(), Err(ClientError::Lost(_))));
+    cancelled.wait_for(|count| *count == 1).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
 //! Passwords: what is kept of them, how a client shows that it knows one, and how that is checked. The exchange of packets
 //! is in `login`.
 //!
-//! Kept per user are two unsalted double digests, with which the short exchange of caching_sha2_password always succeeds and
-//! no RSA is needed. They are no stronger at rest than MySQL's native ones but for SHA-256: keep the file or the environment
-//! that holds the password as safe as the password. The scramble never shows the password on the wire; the rows are clear
+//! Kept per user is an unsalted double digest for each plugin that the user may log in by, with which the short exchange of
+//! caching_sha2_password always succeeds and no RSA is needed. It is no stronger at rest than MySQL's native one but for
+//! SHA-256: keep what holds it as safe as the password. The scramble never shows the password on the wire; the rows are clear
 //! text until the port speaks TLS.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use async_trait::async_trait;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use vfs::Random;
+
+use super::error::SqlError;
 
 /// How many bytes of salt a greeting carries.
 pub const SALT_BYTES: usize = 20;
@@ -77,9 +80,12 @@ pub enum Plugin {
 }
 
 impl Plugin {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::CachingSha2, Self::Native];
+
     /// The plugin called `name`.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::CachingSha2, Self::Native].into_iter().find(|plugin| plugin.name() == name)
+        Self::ALL.iter().copied().find(|plugin| plugin.name() == name)
     }
 
     /// Its name in the protocol.
@@ -111,57 +117,92 @@ impl Plugin {
 
 /// What the server keeps of a password: enough to check an answer, not enough to make one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UserVerifier {
-    /// SHA256(SHA256(password)).
-    pub sha256_sha256: [u8; 32],
-    /// SHA1(SHA1(password)).
-    pub sha1_sha1: [u8; 20],
+pub enum UserVerifier {
+    /// There is no password.
+    Empty,
+    /// A digest for each plugin that the user may log in by; at least one.
+    Digests {
+        /// SHA256(SHA256(password)).
+        sha256_sha256: Option<[u8; 32]>,
+        /// SHA1(SHA1(password)).
+        sha1_sha1: Option<[u8; 20]>,
+    },
 }
 
 impl UserVerifier {
-    /// The verifier of `password`, which may be empty.
+    /// The verifier of `password`, which may be empty, by any plugin.
     pub fn of(password: &Secret) -> Self {
+        Self::made(password, Plugin::ALL)
+    }
+
+    /// The verifier of `password`, which may be empty, by one plugin.
+    pub fn by(plugin: Plugin, password: &Secret) -> Self {
+        Self::made(password, &[plugin])
+    }
+
+    fn made(password: &Secret, plugins: &[Plugin]) -> Self {
         let password = password.expose().as_bytes();
-        Self {
-            sha256_sha256: Sha256::digest(Sha256::digest(password)).into(),
-            sha1_sha1: Sha1::digest(Sha1::digest(password)).into(),
+        if password.is_empty() {
+            return Self::Empty;
+        }
+        let sha256 = || Sha256::digest(Sha256::digest(password)).into();
+        let sha1 = || Sha1::digest(Sha1::digest(password)).into();
+        Self::Digests {
+            sha256_sha256: plugins.contains(&Plugin::CachingSha2).then(sha256),
+            sha1_sha1: plugins.contains(&Plugin::Native).then(sha1),
         }
     }
 
     /// A verifier that nobody knows a password for: a login as a user that does not exist runs against it, so that it takes
     /// the same exchange and the same work as one with a wrong password.
     pub(super) fn decoy(random: &dyn Random) -> Self {
-        let mut verifier = Self { sha256_sha256: [0; 32], sha1_sha1: [0; 20] };
-        for part in verifier.sha256_sha256.chunks_mut(8) {
+        let mut digest = [0; 32];
+        for part in digest.chunks_mut(8) {
             part.copy_from_slice(&random.next_u64().to_le_bytes()[..part.len()]);
         }
-        verifier.sha1_sha1.copy_from_slice(&verifier.sha256_sha256[..20]);
-        verifier
+        Self::Digests { sha256_sha256: Some(digest), sha1_sha1: digest.first_chunk().copied() }
+    }
+
+    /// Whether there is no password.
+    pub fn is_without_password(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// The plugin to judge a client by that would like `named`.
+    pub(super) fn plugin(&self, named: Option<Plugin>) -> Plugin {
+        let named = named.unwrap_or(Plugin::CachingSha2);
+        match self {
+            Self::Digests { sha256_sha256: None, .. } => Plugin::Native,
+            Self::Digests { sha1_sha1: None, .. } => Plugin::CachingSha2,
+            _ => named,
+        }
     }
 
     /// Whether `answer` to `salt` shows the password. No answer, or the single NUL of some clients, shows the empty one.
     pub fn accepts(&self, plugin: Plugin, answer: &[u8], salt: &Salt) -> bool {
-        if answer.is_empty() || answer == [0] {
-            let empty = Self::of(&Secret::new(String::new()));
-            return same(&self.sha256_sha256, &empty.sha256_sha256);
-        }
-        match plugin {
-            Plugin::CachingSha2 => {
-                let mask = Sha256::new().chain_update(self.sha256_sha256).chain_update(salt.bytes()).finalize();
-                answer.len() == mask.len() && same(&Sha256::digest(xor(answer, &mask)), &self.sha256_sha256)
+        let is_empty = answer.is_empty() || answer == [0];
+        let Self::Digests { sha256_sha256, sha1_sha1 } = self else { return is_empty };
+        match (plugin, sha256_sha256, sha1_sha1) {
+            _ if is_empty => false,
+            (Plugin::CachingSha2, Some(kept), _) => {
+                let mask = Sha256::new().chain_update(kept).chain_update(salt.bytes()).finalize();
+                answer.len() == mask.len() && same(&Sha256::digest(xor(answer, &mask)), kept)
             }
-            Plugin::Native => {
-                let mask = Sha1::new().chain_update(salt.bytes()).chain_update(self.sha1_sha1).finalize();
-                answer.len() == mask.len() && same(&Sha1::digest(xor(answer, &mask)), &self.sha1_sha1)
+            (Plugin::Native, _, Some(kept)) => {
+                let mask = Sha1::new().chain_update(salt.bytes()).chain_update(kept).finalize();
+                answer.len() == mask.len() && same(&Sha1::digest(xor(answer, &mask)), kept)
             }
+            _ => false,
         }
     }
 }
 
 /// Who may log in.
+#[async_trait]
 pub trait Accounts: Send + Sync {
-    /// What is kept of the user's password, or nothing if there is no such user.
-    fn verifier(&self, user: &str) -> Option<UserVerifier>;
+    /// What is kept of the user's password, or nothing if there is no such user. An error refuses the login with just this
+    /// error.
+    async fn verifier(&self, user: &str) -> Result<Option<UserVerifier>, SqlError>;
 }
 
 /// Accounts that are fixed when the server starts.
@@ -175,9 +216,10 @@ impl FixedAccounts {
     }
 }
 
+#[async_trait]
 impl Accounts for FixedAccounts {
-    fn verifier(&self, user: &str) -> Option<UserVerifier> {
-        self.0.get(user).cloned()
+    async fn verifier(&self, user: &str) -> Result<Option<UserVerifier>, SqlError> {
+        Ok(self.0.get(user).cloned())
     }
 }
 
@@ -225,6 +267,23 @@ mod tests {
             assert!(!kept.accepts(plugin, &plugin.answer(&secret("right"), &other_salt), &salt), "a replayed answer");
             assert!(!kept.accepts(plugin, &[0], &salt));
             assert!(!kept.accepts(plugin, &[7; 1000], &salt));
+        }
+    }
+
+    #[test]
+    fn a_user_of_one_plugin_is_judged_by_that_one() {
+        let salt = Salt::fresh(&SeededRandom::new(1));
+        let native = UserVerifier::by(Plugin::Native, &secret("right"));
+        let sha2 = UserVerifier::by(Plugin::CachingSha2, &secret("right"));
+        for named in [None, Some(Plugin::Native), Some(Plugin::CachingSha2)] {
+            assert_eq!((native.plugin(named), sha2.plugin(named)), (Plugin::Native, Plugin::CachingSha2));
+        }
+        for (kept, plugin, other) in
+            [(native, Plugin::Native, Plugin::CachingSha2), (sha2, Plugin::CachingSha2, Plugin::Native)]
+        {
+            assert!(kept.accepts(plugin, &plugin.answer(&secret("right"), &salt), &salt));
+            assert!(!kept.accepts(other, &other.answer(&secret("right"), &salt), &salt));
+            assert!(!kept.is_without_password());
         }
     }
 

@@ -21,8 +21,12 @@ impl Capabilities {
     pub const TRANSACTIONS: Self = Self(1 << 13);
     /// The login's answer is a scramble with a length.
     pub const SECURE_CONNECTION: Self = Self(1 << 15);
+    /// The client may send several statements in one command.
+    pub const MULTI_STATEMENTS: Self = Self(1 << 16);
     /// The client can take several results for a statement.
     pub const MULTI_RESULTS: Self = Self(1 << 17);
+    /// The client can take several results for a prepared statement.
+    pub const PS_MULTI_RESULTS: Self = Self(1 << 18);
     /// The login names its authentication plugin.
     pub const PLUGIN_AUTH: Self = Self(1 << 19);
     /// The login carries attributes of the client's program.
@@ -32,8 +36,8 @@ impl Capabilities {
     /// An OK packet stands at the end of rows, and none before them.
     pub const DEPRECATE_EOF: Self = Self(1 << 24);
 
-    /// What this server serves. Left out until they are built and tested: SSL, COMPRESS, MULTI_STATEMENTS, SESSION_TRACK
-    /// (it changes the shape of the OK packet), LOCAL_FILES and all of prepared statements.
+    /// What this server serves. Left out until they are built and tested: SSL, COMPRESS, SESSION_TRACK (it changes the shape
+    /// of the OK packet) and LOCAL_FILES.
     pub const SERVED: Self = Self::LONG_PASSWORD
         .with(Self::FOUND_ROWS)
         .with(Self::LONG_FLAG)
@@ -41,7 +45,9 @@ impl Capabilities {
         .with(Self::PROTOCOL_41)
         .with(Self::TRANSACTIONS)
         .with(Self::SECURE_CONNECTION)
+        .with(Self::MULTI_STATEMENTS)
         .with(Self::MULTI_RESULTS)
+        .with(Self::PS_MULTI_RESULTS)
         .with(Self::PLUGIN_AUTH)
         .with(Self::CONNECT_ATTRS)
         .with(Self::PLUGIN_AUTH_LENENC)
@@ -80,6 +86,8 @@ impl Capabilities {
 
 /// The status flag "each statement is its own transaction", which is always so here; some drivers trust it blindly.
 pub const STATUS_AUTOCOMMIT: u16 = 2;
+/// The status flag "the answer of the next statement of the command follows".
+pub const STATUS_MORE_RESULTS: u16 = 8;
 /// The collation utf8mb4_general_ci, known to every client: the character set of all text in both directions.
 pub const CHARSET_UTF8MB4: u8 = 45;
 /// The pseudo-collation of bytes and numbers.

@@ -16,6 +16,7 @@ pub const MYSQL_TYPE_KEY: &str = "millrace.mysql_type";
 /// The type codes of the protocol that occur here.
 pub mod type_code {
     #![allow(missing_docs, reason = "the names are MySQL's")]
+    pub const DECIMAL: u8 = 0;
     pub const TINY: u8 = 1;
     pub const SHORT: u8 = 2;
     pub const LONG: u8 = 3;
@@ -29,11 +30,19 @@ pub mod type_code {
     pub const TIME: u8 = 11;
     pub const DATETIME: u8 = 12;
     pub const YEAR: u8 = 13;
+    pub const VARCHAR: u8 = 15;
+    pub const BIT: u8 = 16;
     pub const JSON: u8 = 245;
     pub const NEWDECIMAL: u8 = 246;
+    pub const ENUM: u8 = 247;
+    pub const SET: u8 = 248;
+    pub const TINY_BLOB: u8 = 249;
+    pub const MEDIUM_BLOB: u8 = 250;
+    pub const LONG_BLOB: u8 = 251;
     pub const BLOB: u8 = 252;
     pub const VAR_STRING: u8 = 253;
     pub const STRING: u8 = 254;
+    pub const GEOMETRY: u8 = 255;
 }
 
 /// The flags of a column that occur here.
@@ -79,6 +88,17 @@ impl ColumnDefinition {
             flags |= flag::NOT_NULL;
         }
         Self { name: field.name().clone(), type_code, charset, length, flags, decimals }
+    }
+
+    /// The announcement of a parameter, whose type the client decides.
+    pub fn of_parameter() -> Self {
+        let Announced { type_code, charset, length, flags, decimals } = Announced::bytes(type_code::VAR_STRING, 0, 0);
+        Self { name: "?".to_owned(), type_code, charset, length, flags, decimals }
+    }
+
+    /// Whether numbers have no sign.
+    pub fn is_unsigned(&self) -> bool {
+        self.flags & flag::UNSIGNED != 0
     }
 
     /// Whether values are numbers, which a table sets to the right.

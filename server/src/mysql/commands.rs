@@ -24,12 +24,44 @@ pub enum Command<'a> {
     Ping,
     /// Return to the state after the login.
     Reset,
-    /// One statement per command from now on, which is so anyway.
-    MultiStatementsOff,
-    /// A command that takes no answer and has no effect here.
+    /// Whether several statements may stand in one command from now on.
+    MultiStatements(Several),
+    /// Ends what a connection is doing, and the connection.
+    Kill(u32),
+    /// Another user, on the same connection: the packet, for [`ChangeUser`](super::handshake::ChangeUser).
+    ChangeUser(&'a [u8]),
+    /// Reads a statement, to be executed later.
+    Prepare(&'a str),
+    /// Executes a prepared statement: the packet, for [`parameters`](super::parameters).
+    Execute(&'a [u8]),
+    /// A piece of a parameter that is too long for one packet. It takes no answer.
+    SendLongData {
+        /// Of which statement.
+        statement: u32,
+        /// Of which parameter.
+        parameter: u16,
+        /// The piece.
+        data: &'a [u8],
+    },
+    /// Forgets a prepared statement. It takes no answer.
+    Close(u32),
+    /// Forgets what has been sent for a statement's next execution.
+    ResetStatement(u32),
+    /// Rows of an open cursor; none is ever open.
+    Fetch(u32),
+    /// A command that takes no answer and cannot be read.
     Ignored,
     /// Answered with this error.
     Refused(SqlError),
+}
+
+/// How many statements a command may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Several {
+    /// One or more.
+    Allowed,
+    /// One.
+    Refused,
 }
 
 const QUIT: u8 = 0x01;
@@ -37,10 +69,16 @@ const INIT_DB: u8 = 0x02;
 const QUERY: u8 = 0x03;
 const FIELD_LIST: u8 = 0x04;
 const STATISTICS: u8 = 0x09;
+const PROCESS_KILL: u8 = 0x0C;
 const PING: u8 = 0x0E;
+const CHANGE_USER: u8 = 0x11;
+const STMT_PREPARE: u8 = 0x16;
+const STMT_EXECUTE: u8 = 0x17;
 const STMT_SEND_LONG_DATA: u8 = 0x18;
 const STMT_CLOSE: u8 = 0x19;
+const STMT_RESET: u8 = 0x1A;
 const SET_OPTION: u8 = 0x1B;
+const STMT_FETCH: u8 = 0x1C;
 const RESET_CONNECTION: u8 = 0x1F;
 
 impl<'a> Command<'a> {
@@ -58,8 +96,15 @@ impl<'a> Command<'a> {
             PING => Self::Ping,
             RESET_CONNECTION => Self::Reset,
             SET_OPTION => Self::set_option(body),
+            PROCESS_KILL => Self::with_number(body, "COM_PROCESS_KILL", Self::Kill),
+            CHANGE_USER => Self::ChangeUser(body),
+            STMT_PREPARE => Self::with_text(body, Self::Prepare),
+            STMT_EXECUTE => Self::Execute(body),
+            STMT_RESET => Self::with_number(body, "COM_STMT_RESET", Self::ResetStatement),
+            STMT_FETCH => Self::with_number(body, "COM_STMT_FETCH", Self::Fetch),
             // The protocol has no answer for these two: one would be taken for the answer to the next command.
-            STMT_CLOSE | STMT_SEND_LONG_DATA => Self::Ignored,
+            STMT_CLOSE => Fields::new(body).u32().map_or(Self::Ignored, Self::Close),
+            STMT_SEND_LONG_DATA => Self::long_data(body).unwrap_or(Self::Ignored),
             other => Self::Refused(SqlError::unknown_command(&refusal(other))),
         }
     }
@@ -71,10 +116,23 @@ impl<'a> Command<'a> {
         }
     }
 
+    fn with_number(body: &[u8], name: &str, command: impl FnOnce(u32) -> Self) -> Self {
+        match Fields::new(body).u32() {
+            Ok(number) => command(number),
+            Err(_) => Self::Refused(SqlError::unknown_command(&format!("{name} without its number"))),
+        }
+    }
+
+    fn long_data(body: &'a [u8]) -> Option<Self> {
+        let mut fields = Fields::new(body);
+        let (statement, parameter) = (fields.u32().ok()?, fields.u16().ok()?);
+        Some(Self::SendLongData { statement, parameter, data: fields.rest() })
+    }
+
     fn set_option(body: &[u8]) -> Self {
         match Fields::new(body).u16() {
-            Ok(0) => Self::Refused(SqlError::not_supported("several statements in one command; send them one by one")),
-            Ok(1) => Self::MultiStatementsOff,
+            Ok(0) => Self::MultiStatements(Several::Allowed),
+            Ok(1) => Self::MultiStatements(Several::Refused),
             _ => Self::Refused(SqlError::unknown_command("COM_SET_OPTION with an option other than 0 and 1")),
         }
     }
@@ -88,15 +146,9 @@ fn refusal(code: u8) -> String {
         0x07 => "COM_REFRESH",
         0x08 => "COM_SHUTDOWN",
         0x0A => "COM_PROCESS_INFO",
-        0x0C => "COM_PROCESS_KILL",
         0x0D => "COM_DEBUG",
-        0x11 => "COM_CHANGE_USER; open a new connection instead",
         0x12 => "COM_BINLOG_DUMP",
         0x15 => "COM_REGISTER_SLAVE",
-        0x16 => "COM_STMT_PREPARE; let the driver put the parameters into the statement on its own side",
-        0x17 => "COM_STMT_EXECUTE",
-        0x1A => "COM_STMT_RESET",
-        0x1C => "COM_STMT_FETCH",
         0x1E => "COM_BINLOG_DUMP_GTID",
         _ => return format!("0x{code:02X}"),
     };
@@ -114,19 +166,27 @@ mod tests {
         assert_eq!(Command::parse(b"\x03select 1"), Command::Query("select 1"));
         assert_eq!(Command::parse(b"\x02demo"), Command::InitDatabase("demo"));
         assert_eq!(Command::parse(b"\x04flights\0%"), Command::FieldList { table: "flights" });
-        assert_eq!(Command::parse(b"\x1b\x01\0"), Command::MultiStatementsOff);
-        assert_eq!(Command::parse(b"\x19\x01\0\0\0"), Command::Ignored);
+        assert_eq!(Command::parse(b"\x1b\x01\0"), Command::MultiStatements(Several::Refused));
+        assert_eq!(Command::parse(b"\x1b\0\0"), Command::MultiStatements(Several::Allowed));
+        assert_eq!(Command::parse(b"\x16select ?"), Command::Prepare("select ?"));
+        assert_eq!(Command::parse(b"\x19\x01\0\0\0"), Command::Close(1));
+        assert_eq!(Command::parse(b"\x19\x01"), Command::Ignored);
+        let piece = Command::SendLongData { statement: 2, parameter: 1, data: b"abc" };
+        assert_eq!(Command::parse(b"\x18\x02\0\0\0\x01\0abc"), piece);
+        assert_eq!(Command::parse(b"\x18\x02\0\0"), Command::Ignored);
+        assert_eq!(Command::parse(b"\x0c\x07\0\0\0"), Command::Kill(7));
+        assert_eq!(Command::parse(b"\x1a\x07\0\0\0"), Command::ResetStatement(7));
         assert_eq!(Command::parse(b"\x01"), Command::Quit);
     }
 
     #[test]
     fn what_is_not_served_is_named_in_its_refusal() {
         for (payload, code, word) in [
-            (&b"\x16select ?"[..], 1047, "COM_STMT_PREPARE"),
-            (b"\x11root", 1047, "COM_CHANGE_USER"),
+            (&b"\x12"[..], 1047, "COM_BINLOG_DUMP"),
+            (b"\x0c\x07", 1047, "COM_PROCESS_KILL without its number"),
             (b"\xEE", 1047, "0xEE"),
             (b"", 1047, "empty"),
-            (b"\x1b\0\0", 1235, "several statements"),
+            (b"\x16select '\xFF'", 1300, "byte 8"),
             (b"\x1b", 1047, "COM_SET_OPTION"),
             (b"\x03select '\xFF'", 1300, "byte 8"),
         ] {

@@ -3,13 +3,16 @@
 //!
 //! ```text
 //!   login ──> idle ──> executing ──> idle ──> …          any state ──> closed
-//!     │                    │
-//!     └─ too slow, refused └─ the client leaves: the statement's future is dropped, which cancels it
+//!     │        │           │
+//!     │        │           └─ the client leaves, or another session kills it: the statement's future is dropped
+//!     │        └─ COM_CHANGE_USER: the session ends; another login on the same socket
+//!     └─ too slow, refused
 //! ```
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -18,15 +21,18 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use super::answering::{Answering, Next};
+use super::auth::Salt;
 use super::capabilities::Capabilities;
 use super::codec::{CodecError, LOGIN_PACKET_LIMIT, PacketReader, PacketWriter};
 use super::commands::Command;
 use super::error::SqlError;
-use super::handler::{Answer, Login, SqlSession};
+use super::handler::{Login, SqlSession};
+use super::handshake::ChangeUser;
 use super::listener::Front;
-use super::login::LoginExchange;
-use super::reply::{Done, encode_end, encode_error};
-use super::resultset::{put_field_list, send_rows};
+use super::login::{Judged, LoginExchange, Verdict};
+use super::reply::{Done, Place, encode_error};
+use super::statements::Statements;
 
 /// One client's connection.
 pub(super) struct Connection {
@@ -36,13 +42,8 @@ pub(super) struct Connection {
     id: u32,
     peer: SocketAddr,
     cancel: CancellationToken,
-}
-
-/// What follows a command.
-#[derive(PartialEq, Eq)]
-enum Next {
-    Listen,
-    Close,
+    /// That of the greeting.
+    salt: Salt,
 }
 
 impl Connection {
@@ -55,7 +56,8 @@ impl Connection {
     ) -> Self {
         let (reader, writer) = socket.into_split();
         let (reader, writer) = (PacketReader::new(reader, LOGIN_PACKET_LIMIT), PacketWriter::new(writer));
-        Self { reader, writer, front, id, peer, cancel }
+        let salt = Salt::fresh(&*front.world.random);
+        Self { reader, writer, front, id, peer, cancel, salt }
     }
 
     /// Serves the client until it leaves, breaks the protocol or is cancelled.
@@ -85,36 +87,56 @@ impl Connection {
 
     /// The login up to its OK or ERR packet. Nothing if the client was refused or left.
     async fn login(&mut self) -> Result<Option<(Box<dyn SqlSession>, Capabilities)>, CodecError> {
-        let exchange = LoginExchange {
+        let (front, salt, id) = (self.front.clone(), self.salt.clone(), self.id);
+        let exchange = self.exchange(&front);
+        let Some(judged) = exchange.log_in(&front.settings.server_version, id, salt).await? else {
+            return Ok(None);
+        };
+        let capabilities = judged.request.capabilities;
+        let Some(session) = self.open(judged).await? else { return Ok(None) };
+        self.reader.set_limit(self.front.settings.max_allowed_packet);
+        Ok(Some((session, capabilities)))
+    }
+
+    fn exchange<'a>(&'a mut self, front: &'a Front) -> LoginExchange<'a, OwnedReadHalf, OwnedWriteHalf> {
+        LoginExchange {
             reader: &mut self.reader,
             writer: &mut self.writer,
-            accounts: &*self.front.accounts,
-            random: &*self.front.world.random,
-        };
-        let Some(judged) = exchange.run(&self.front.settings.server_version, self.id).await? else { return Ok(None) };
+            accounts: &*front.accounts,
+            random: &*front.world.random,
+            is_local: self.peer.ip().to_canonical().is_loopback(),
+        }
+    }
+
+    /// The session of a login that was judged, and its OK or ERR packet. Nothing if it is refused.
+    async fn open(&mut self, judged: Judged) -> Result<Option<Box<dyn SqlSession>>, CodecError> {
         let request = judged.request;
-        let opened = if judged.accepted {
-            let login = Login {
-                user: request.user,
-                database: request.database,
-                connection_id: self.id,
-                peer: self.peer.to_string(),
-                attributes: request.attributes,
-            };
-            // A panic while a session opens must not leave the client waiting for a verdict.
-            AssertUnwindSafe(self.front.sessions.open(login))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| Err(self.panicked()))
-        } else {
-            Err(SqlError::access_denied(&request.user, &self.peer.ip().to_string(), judged.used_password))
+        let opened = match judged.verdict {
+            Verdict::Accepted => {
+                let login = Login {
+                    user: request.user,
+                    database: request.database,
+                    connection_id: self.id,
+                    peer: self.peer.to_string(),
+                    attributes: request.attributes,
+                };
+                // A panic while a session opens must not leave the client waiting for a verdict.
+                AssertUnwindSafe(self.front.sessions.open(login))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| Err(self.panicked()))
+            }
+            Verdict::Denied { used_password } => {
+                Err(SqlError::access_denied(&request.user, &self.peer.ip().to_string(), used_password))
+            }
+            Verdict::NoPassword => Err(SqlError::no_password(&request.user, &self.peer.ip().to_string())),
+            Verdict::Unknown(error) => Err(error),
         };
         match opened {
             Ok(session) => {
-                self.writer.packet(|out| Done::default().encode(out));
+                self.writer.packet(|out| Done::default().encode(Place::Last, out));
                 self.writer.flush().await?;
-                self.reader.set_limit(self.front.settings.max_allowed_packet);
-                Ok(Some((session, request.capabilities)))
+                Ok(Some(session))
             }
             Err(error) => {
                 self.send_error(&error).await?;
@@ -123,18 +145,65 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, mut session: Box<dyn SqlSession>, capabilities: Capabilities) -> Result<(), CodecError> {
-        while let Some(packet) = self.next_command().await? {
+    /// Another login on this connection. Nothing if it is refused, which ends the connection, as in MySQL.
+    async fn change_user(
+        &mut self,
+        packet: &[u8],
+        capabilities: Capabilities,
+    ) -> Result<Option<Box<dyn SqlSession>>, CodecError> {
+        let request = ChangeUser::parse(packet, capabilities)?;
+        let (front, salt, cancel) = (self.front.clone(), self.salt.clone(), self.cancel.clone());
+        self.reader.set_limit(LOGIN_PACKET_LIMIT);
+        let judged = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Ok(None),
+            judged = self.exchange(&front).change(request.0, salt) => judged?,
+            () = front.world.clock.sleep(front.settings.login_timeout) => {
+                debug!(connection = self.id, peer = %self.peer, "the change of the user took too long");
+                return Ok(None);
+            }
+        };
+        let Some(judged) = judged else { return Ok(None) };
+        let session = self.open(judged).await?;
+        self.reader.set_limit(self.front.settings.max_allowed_packet);
+        Ok(session)
+    }
+
+    async fn serve(
+        &mut self,
+        mut session: Box<dyn SqlSession>,
+        mut capabilities: Capabilities,
+    ) -> Result<(), CodecError> {
+        let mut statements = Statements::default();
+        let mut killed = session.killed();
+        while let Some(packet) = self.next_command(&killed, session.idle_timeout()).await? {
             self.writer.begin(self.reader.sequence());
+            if let Command::ChangeUser(body) = Command::parse(&packet) {
+                // It is taken off the list of sessions before the next one enters it under the same number.
+                drop(session);
+                statements.clear();
+                let Some(next) = self.change_user(body, capabilities).await? else { return Ok(()) };
+                session = next;
+                killed = session.killed();
+                continue;
+            }
             let cancel = self.cancel.clone();
-            let answering = Answering { session: &mut *session, writer: &mut self.writer, capabilities };
+            let answering = Answering {
+                session: &mut *session,
+                writer: &mut self.writer,
+                statements: &mut statements,
+                capabilities: &mut capabilities,
+                long_data_max: self.front.settings.max_allowed_packet,
+            };
             let outcome = tokio::select! {
                 biased;
                 () = cancel.cancelled() => Ok(Err(SqlError::shutting_down())),
+                // Before the next branch: a statement that was killed has an answer, where its client still reads.
                 outcome = AssertUnwindSafe(answering.run(&packet)).catch_unwind() => match outcome {
                     Ok(outcome) => outcome.map(Ok),
                     Err(_) => Ok(Err(self.panicked())),
                 },
+                () = killed.cancelled() => return Ok(()),
                 () = self.reader.ended() => {
                     debug!(connection = self.id, "the client left while its statement ran; the statement is cancelled");
                     return Ok(());
@@ -149,13 +218,18 @@ impl Connection {
         Ok(())
     }
 
-    /// The next command's packet; nothing once the client has left, has been idle for too long, or the server stops.
-    async fn next_command(&mut self) -> Result<Option<Bytes>, CodecError> {
+    /// The next command's packet; nothing once the client has left, was killed, has been idle for too long, or the server stops.
+    async fn next_command(
+        &mut self,
+        killed: &CancellationToken,
+        idle_timeout: Option<Duration>,
+    ) -> Result<Option<Bytes>, CodecError> {
         self.reader.begin(0);
-        let idle_timeout = self.front.settings.idle_timeout;
+        let idle_timeout = idle_timeout.unwrap_or(self.front.settings.idle_timeout);
         let farewell = tokio::select! {
             biased;
             () = self.cancel.cancelled() => SqlError::shutting_down(),
+            () = killed.cancelled() => SqlError::killed(),
             packet = self.reader.next() => return packet,
             () = self.front.world.clock.sleep(idle_timeout) => SqlError::new(
                 4031,
@@ -211,68 +285,5 @@ impl Connection {
             "the statement met a defect of the server and this connection is closed; the server's log says more under connection {}",
             self.id
         ))
-    }
-}
-
-/// What answers one command: apart from the reader, which meanwhile watches whether the client is still there.
-struct Answering<'a> {
-    session: &'a mut dyn SqlSession,
-    writer: &'a mut PacketWriter<OwnedWriteHalf>,
-    capabilities: Capabilities,
-}
-
-impl Answering<'_> {
-    async fn run(mut self, packet: &[u8]) -> Result<Next, CodecError> {
-        match Command::parse(packet) {
-            Command::Quit => return Ok(Next::Close),
-            Command::Ignored => return Ok(Next::Listen),
-            Command::Query(sql) => self.query(sql).await?,
-            Command::InitDatabase(name) => {
-                let outcome = self.session.use_database(name).await;
-                self.put_outcome(outcome);
-            }
-            Command::FieldList { table } => self.field_list(table).await,
-            Command::Statistics => {
-                let line = self.session.statistics();
-                self.writer.packet(|out| out.extend_from_slice(line.as_bytes()));
-            }
-            Command::Ping => self.put_outcome(Ok(())),
-            Command::Reset => {
-                self.session.reset().await;
-                self.put_outcome(Ok(()));
-            }
-            Command::MultiStatementsOff => self.writer.packet(|out| encode_end(self.capabilities, out)),
-            Command::Refused(error) => self.put_outcome(Err(error)),
-        }
-        self.writer.flush().await?;
-        Ok(Next::Listen)
-    }
-
-    async fn query(&mut self, sql: &str) -> Result<(), CodecError> {
-        match self.session.execute(sql).await {
-            Ok(Answer::Rows { schema, stream }) => send_rows(self.writer, self.capabilities, schema, stream).await?,
-            Ok(Answer::Done { affected_rows, warnings, info }) => {
-                self.writer.packet(|out| Done { affected_rows, warnings, info }.encode(out));
-            }
-            Err(error) => self.put_outcome(Err(error)),
-        }
-        Ok(())
-    }
-
-    /// The columns of a table are those of a query on it that yields no rows.
-    async fn field_list(&mut self, table: &str) {
-        let sql = format!("SELECT * FROM `{}` LIMIT 0", table.replace('`', "``"));
-        match self.session.execute(&sql).await {
-            Ok(Answer::Rows { schema, .. }) => put_field_list(self.writer, self.capabilities, &schema),
-            Ok(Answer::Done { .. }) => self.writer.packet(|out| encode_end(self.capabilities, out)),
-            Err(error) => self.put_outcome(Err(error)),
-        }
-    }
-
-    fn put_outcome(&mut self, outcome: Result<(), SqlError>) {
-        self.writer.packet(|out| match &outcome {
-            Ok(()) => Done::default().encode(out),
-            Err(error) => encode_error(error, out),
-        });
     }
 }

@@ -45,6 +45,15 @@ impl SqlError {
         Self::new(1045, format!("Access denied for user '{user}'@'{host}' (using password: {using})"))
     }
 
+    /// 1045: an account without a password is only for the server's own machine.
+    pub fn no_password(user: &str, host: &str) -> Self {
+        let message = format!(
+            "Access denied for user '{user}'@'{host}': the account has no password, so it may log in only from the server's own \
+             machine; run ALTER USER '{user}' IDENTIFIED BY '…' there"
+        );
+        Self::new(1045, message)
+    }
+
     /// 1046: a table without a database, and none in use.
     pub fn no_database_selected() -> Self {
         Self::new(1046, "No database selected; run USE <database>, or write <database>.<table>")
@@ -123,6 +132,11 @@ impl SqlError {
         Self::new(1317, "Query execution was interrupted")
     }
 
+    /// 1927: the connection was ended by KILL.
+    pub fn killed() -> Self {
+        Self::new(1927, "Connection was killed; connect again")
+    }
+
     /// 3024: cancelled by a time limit.
     pub fn timed_out(limit: &str) -> Self {
         Self::new(
@@ -156,7 +170,8 @@ fn state_of(code: u16) -> &'static [u8; 5] {
         1136 => b"21S01",
         1264 => b"22003",
         1292 => b"22007",
-        1317 => b"70100",
+        1141 | 1461 => b"42000",
+        1317 | 1927 => b"70100",
         _ => b"HY000",
     }
 }

@@ -159,6 +159,37 @@ impl LoginRequest {
     }
 }
 
+/// COM_CHANGE_USER: another user on the same connection. What it says is that of a login, in another order.
+pub struct ChangeUser(pub LoginRequest);
+
+impl ChangeUser {
+    /// Reads the packet behind its first byte, from a client with these capabilities.
+    pub fn parse(packet: &[u8], capabilities: Capabilities) -> Result<Self, CodecError> {
+        let mut fields = Fields::new(packet);
+        let user = text(fields.until_nul(), "the user's name is not UTF-8")?;
+        let response = if capabilities.contains(Capabilities::SECURE_CONNECTION) {
+            let length = usize::from(fields.u8()?);
+            fields.bytes(length)?.to_vec()
+        } else {
+            fields.until_nul().to_vec()
+        };
+        let database = text(fields.until_nul(), "the database's name is not UTF-8")?;
+        let database = Some(database).filter(|name| !name.is_empty());
+        // All that follows may be left out.
+        let mut plugin = None;
+        let mut attributes = BTreeMap::new();
+        if fields.u16().is_ok() && !fields.is_empty() {
+            if capabilities.contains(Capabilities::PLUGIN_AUTH) {
+                plugin = Some(text(fields.until_nul(), "the authentication plugin's name is not UTF-8")?);
+            }
+            if capabilities.contains(Capabilities::CONNECT_ATTRS) {
+                attributes = read_attributes(fields);
+            }
+        }
+        Ok(Self(LoginRequest { capabilities, user, response, database, plugin, attributes }))
+    }
+}
+
 /// Attributes are for people only: what is broken ends them and does not refuse the login.
 fn read_attributes(mut fields: Fields<'_>) -> BTreeMap<String, String> {
     let mut attributes = BTreeMap::new();
@@ -231,6 +262,19 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_the_user_may_leave_out_its_end() {
+        let whole = b"app\0\x02\x01\x02shop\0\xFF\0caching_sha2_password\0\x09\x03_os\x04unix";
+        let ChangeUser(request) = ChangeUser::parse(whole, Capabilities::SERVED).unwrap();
+        assert_eq!((request.user.as_str(), request.response.as_slice()), ("app", &[1, 2][..]));
+        assert_eq!(request.database.as_deref(), Some("shop"));
+        assert_eq!(request.plugin.as_deref(), Some("caching_sha2_password"));
+        assert_eq!(request.attributes["_os"], "unix");
+        let ChangeUser(request) = ChangeUser::parse(b"app\0\0\0", Capabilities::SERVED).unwrap();
+        assert!(request.response.is_empty() && request.database.is_none() && request.plugin.is_none());
+        assert!(ChangeUser::parse(b"app\0\x14abc", Capabilities::SERVED).is_err());
+    }
+
+    #[test]
     fn old_protocols_and_unoffered_tls_are_refused() {
         for (flags, word) in [(1_u32, "4.1"), (0x0A00, "TLS")] {
             let mut payload = flags.to_le_bytes().to_vec();
@@ -258,6 +302,7 @@ mod tests {
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = Greeting::parse(&bytes);
             let _ = LoginRequest::parse(&bytes, Capabilities::SERVED);
+            let _ = ChangeUser::parse(&bytes, Capabilities::SERVED);
             let mut tail = (Capabilities::SERVED.bits()).to_le_bytes().to_vec();
             tail.extend_from_slice(&bytes);
             let _ = LoginRequest::parse(&tail, Capabilities::SERVED);

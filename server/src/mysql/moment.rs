@@ -63,7 +63,7 @@ fn put_padded(value: u128, width: usize, out: &mut BytesMut) {
 
 /// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar extended without end. Years are counted
 /// from March, so that a leap day is the last of its year, in eras of 400 years, which all are of the same length.
-fn civil(days: i64) -> (i64, u8, u8) {
+pub(super) fn civil(days: i64) -> (i64, u8, u8) {
     const DAYS_TO_EPOCH: i64 = 719_468;
     const DAYS_PER_ERA: i64 = 146_097;
     let era = days.div_euclid(DAYS_PER_ERA);

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::capabilities::{Capabilities, STATUS_AUTOCOMMIT};
+use super::capabilities::{Capabilities, STATUS_AUTOCOMMIT, STATUS_MORE_RESULTS};
 use super::codec::CodecError;
 use super::error::SqlError;
 use super::fields::{Fields, put_integer};
@@ -15,6 +15,27 @@ pub const EOF: u8 = 0xFE;
 pub const ERR: u8 = 0xFF;
 /// A row may begin with the byte [`EOF`] too, but only if it is at least this long.
 pub const EOF_LIMIT: usize = 0xFF_FFFF;
+/// How long an EOF packet's payload is; the OK packet in its place is longer.
+const EOF_BYTES: usize = 5;
+
+/// Where an answer stands among those of one command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// No other follows.
+    #[default]
+    Last,
+    /// That of the next statement follows.
+    Followed,
+}
+
+impl Place {
+    fn status(self) -> u16 {
+        match self {
+            Self::Last => STATUS_AUTOCOMMIT,
+            Self::Followed => STATUS_AUTOCOMMIT | STATUS_MORE_RESULTS,
+        }
+    }
+}
 
 /// "It is done."
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +50,8 @@ pub struct Done {
 
 impl Done {
     /// Appends an OK packet's payload.
-    pub fn encode(&self, out: &mut BytesMut) {
-        self.encode_as(OK, out);
+    pub fn encode(&self, place: Place, out: &mut BytesMut) {
+        self.encode_as(OK, place, out);
     }
 
     /// Reads an OK packet's payload.
@@ -44,30 +65,43 @@ impl Done {
         Ok(Self { affected_rows, warnings, info: String::from_utf8_lossy(fields.rest()).into_owned() })
     }
 
-    fn encode_as(&self, first: u8, out: &mut BytesMut) {
+    fn encode_as(&self, first: u8, place: Place, out: &mut BytesMut) {
         out.put_u8(first);
         put_integer(out, self.affected_rows);
         put_integer(out, 0);
-        out.put_u16_le(STATUS_AUTOCOMMIT);
+        out.put_u16_le(place.status());
         out.put_u16_le(self.warnings);
         out.extend_from_slice(self.info.as_bytes());
     }
 }
 
 /// Appends the payload that ends a list of rows or columns, in the form that both sides have agreed on.
-pub fn encode_end(capabilities: Capabilities, out: &mut BytesMut) {
+pub fn encode_end(capabilities: Capabilities, place: Place, out: &mut BytesMut) {
     if capabilities.contains(Capabilities::DEPRECATE_EOF) {
-        Done::default().encode_as(EOF, out);
+        Done::default().encode_as(EOF, place, out);
     } else {
-        encode_eof(out);
+        encode_eof(place, out);
     }
 }
 
 /// Appends an EOF packet's payload.
-pub fn encode_eof(out: &mut BytesMut) {
+pub fn encode_eof(place: Place, out: &mut BytesMut) {
     out.put_u8(EOF);
     out.put_u16_le(0);
-    out.put_u16_le(STATUS_AUTOCOMMIT);
+    out.put_u16_le(place.status());
+}
+
+/// The status flags of a payload that ends rows, in either form; nothing if it is cut short.
+pub fn end_status(payload: &[u8]) -> Option<u16> {
+    let mut fields = Fields::new(payload);
+    fields.u8().ok()?;
+    if payload.len() > EOF_BYTES {
+        fields.integer().ok()?;
+        fields.integer().ok()?;
+    } else {
+        fields.u16().ok()?;
+    }
+    fields.u16().ok()
 }
 
 /// Whether this payload, where a row might stand, ends the rows.
@@ -108,17 +142,19 @@ mod tests {
     #[test]
     fn packets_lie_byte_for_byte_as_the_protocol_says() {
         let mut out = BytesMut::new();
-        Done { affected_rows: 300, warnings: 1, info: "hi".into() }.encode(&mut out);
+        Done { affected_rows: 300, warnings: 1, info: "hi".into() }.encode(Place::Last, &mut out);
         assert_eq!(&out[..], [0, 0xFC, 44, 1, 0, 2, 0, 1, 0, b'h', b'i']);
         out.clear();
         encode_error(&SqlError::new(1146, "no"), &mut out);
         assert_eq!(&out[..], b"\xFF\x7A\x04#42S02no");
         out.clear();
-        encode_end(Capabilities::DEPRECATE_EOF, &mut out);
+        encode_end(Capabilities::DEPRECATE_EOF, Place::Last, &mut out);
         assert_eq!(&out[..], [0xFE, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(end_status(&out), Some(2));
         out.clear();
-        encode_end(Capabilities::PROTOCOL_41, &mut out);
-        assert_eq!(&out[..], [0xFE, 0, 0, 2, 0]);
+        encode_end(Capabilities::PROTOCOL_41, Place::Followed, &mut out);
+        assert_eq!(&out[..], [0xFE, 0, 0, 10, 0]);
+        assert_eq!(end_status(&out), Some(10));
     }
 
     proptest! {
@@ -126,7 +162,7 @@ mod tests {
         fn replies_come_back_as_written(affected_rows in any::<u64>(), warnings in any::<u16>(), info in ".{0,40}", code in any::<u16>()) {
             let mut out = BytesMut::new();
             let done = Done { affected_rows, warnings, info: info.clone() };
-            done.encode(&mut out);
+            done.encode(Place::Last, &mut out);
             prop_assert_eq!(Done::parse(&out).unwrap(), done);
             out.clear();
             let error = SqlError::new(code, info);
@@ -136,7 +172,7 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let _ = (Done::parse(&bytes), parse_error(&bytes), is_end(&bytes));
+            let _ = (Done::parse(&bytes), parse_error(&bytes), is_end(&bytes), end_status(&bytes));
         }
     }
 }

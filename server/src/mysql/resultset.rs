@@ -1,19 +1,23 @@
 //! Rows on the wire: the columns, then each batch straight from its Arrow arrays into the write buffer, then the end. Memory is
 //! bounded by one batch and one buffer: the stream is polled again only after the client has taken what was written.
+//!
+//! A query's values are text, a prepared statement's binary; all else of the two is the same.
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::io::AsyncWrite;
 
+use super::binary;
 use super::capabilities::Capabilities;
 use super::codec::{CodecError, PacketWriter};
 use super::column::ColumnDefinition;
 use super::error::SqlError;
 use super::fields::put_integer;
-use super::reply::{Done, encode_end, encode_eof, encode_error};
+use super::reply::{Done, Place, encode_end, encode_eof, encode_error};
 use super::text::{cell, unfold};
 
 /// Bytes after which rows are sent even in the middle of a batch, so that long values do not pile up.
@@ -21,46 +25,77 @@ const FLUSH_BYTES: usize = 512 << 10;
 
 type Batches = BoxStream<'static, Result<RecordBatch, SqlError>>;
 
-/// Sends all of `stream`. An error of the stream ends the rows with an ERR packet; the connection can go on after it.
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Values {
+    /// As text, which answers a query.
+    Text,
+    /// In the binary form, which answers a prepared statement.
+    Binary,
+}
+
+/// The shape of one answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) capabilities: Capabilities,
+    pub(super) values: Values,
+    pub(super) place: Place,
+}
+
+/// Sends all of `stream`. An error of the stream ends the rows with an ERR packet, and is returned in the inner result; the
+/// connection can go on after it.
 pub(super) async fn send_rows<W: AsyncWrite + Unpin>(
     writer: &mut PacketWriter<W>,
-    capabilities: Capabilities,
+    shape: Shape,
     schema: SchemaRef,
     mut stream: Batches,
-) -> Result<(), CodecError> {
+) -> Result<Result<(), SqlError>, CodecError> {
     // Nothing is written before the first batch is here: a statement that fails at once is answered by its error alone.
     let mut next = stream.next().await;
-    if let Some(Err(error)) = &next {
-        writer.packet(|out| encode_error(error, out));
-        return writer.flush().await;
+    if let Some(Err(error)) = next {
+        return fail(writer, error).await;
     }
     if schema.fields().is_empty() {
-        return send_no_columns(writer, next, stream).await;
+        return send_no_columns(writer, shape.place, next, stream).await;
     }
-    put_columns(writer, capabilities, &schema);
+    writer.packet(|out| put_integer(out, schema.fields().len() as u64));
+    put_columns(writer, shape, &schema);
     while let Some(batch) = next {
         let outcome = match batch {
-            Ok(batch) => send_batch(writer, &schema, &batch).await?,
+            Ok(batch) => send_batch(writer, shape.values, &schema, &batch).await?,
             Err(error) => Err(error),
         };
         if let Err(error) = outcome {
-            writer.packet(|out| encode_error(&error, out));
-            return writer.flush().await;
+            return fail(writer, error).await;
         }
         next = stream.next().await;
     }
-    writer.packet(|out| encode_end(capabilities, out));
-    writer.flush().await
+    writer.packet(|out| encode_end(shape.capabilities, shape.place, out));
+    writer.flush().await?;
+    Ok(Ok(()))
 }
 
-/// Appends the announcement of the columns.
-fn put_columns<W: AsyncWrite + Unpin>(writer: &mut PacketWriter<W>, capabilities: Capabilities, schema: &SchemaRef) {
-    writer.packet(|out| put_integer(out, schema.fields().len() as u64));
+async fn fail<W: AsyncWrite + Unpin>(
+    writer: &mut PacketWriter<W>,
+    error: SqlError,
+) -> Result<Result<(), SqlError>, CodecError> {
+    writer.packet(|out| encode_error(&error, out));
+    writer.flush().await?;
+    Ok(Err(error))
+}
+
+/// Appends the announcement of the columns, whose number stands before it.
+pub(super) fn put_columns<W: AsyncWrite + Unpin>(writer: &mut PacketWriter<W>, shape: Shape, schema: &SchemaRef) {
     for field in schema.fields() {
         writer.packet(|out| ColumnDefinition::of(field).encode(out));
     }
-    if !capabilities.contains(Capabilities::DEPRECATE_EOF) {
-        writer.packet(encode_eof);
+    put_end_of_columns(writer, shape);
+}
+
+/// Appends what stands behind columns where rows may follow: nothing, for most clients.
+pub(super) fn put_end_of_columns<W: AsyncWrite + Unpin>(writer: &mut PacketWriter<W>, shape: Shape) {
+    if !shape.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+        writer.packet(|out| encode_eof(shape.place, out));
     }
 }
 
@@ -77,12 +112,13 @@ pub(super) fn put_field_list<W: AsyncWrite + Unpin>(
             out.extend_from_slice(&[super::fields::NULL]);
         });
     }
-    writer.packet(|out| encode_end(capabilities, out));
+    writer.packet(|out| encode_end(capabilities, Place::Last, out));
 }
 
 /// Sends the rows of one batch. The outer error is the connection's, the inner one the statement's.
 async fn send_batch<W: AsyncWrite + Unpin>(
     writer: &mut PacketWriter<W>,
+    values: Values,
     schema: &SchemaRef,
     batch: &RecordBatch,
 ) -> Result<Result<(), SqlError>, CodecError> {
@@ -96,9 +132,23 @@ async fn send_batch<W: AsyncWrite + Unpin>(
         Ok(columns) => columns,
         Err(error) => return Ok(Err(unprintable(&error))),
     };
+    let columns = match values {
+        Values::Text => Ok(columns),
+        Values::Binary => {
+            schema.fields().iter().zip(&columns).map(|(field, array)| binary::widened(field, array)).collect()
+        }
+    };
+    let columns = match columns {
+        Ok(columns) => columns,
+        Err(error) => return Ok(Err(unprintable(&error))),
+    };
     let mut row = 0;
     while row < batch.num_rows() {
-        match put_rows(writer, schema, &columns, row, batch.num_rows()) {
+        let put = match values {
+            Values::Text => put_text(writer, schema, &columns, row, batch.num_rows()),
+            Values::Binary => put_binary(writer, schema, &columns, row, batch.num_rows()),
+        };
+        match put {
             Ok(next) => row = next,
             Err(error) => return Ok(Err(unprintable(&error))),
         }
@@ -107,8 +157,8 @@ async fn send_batch<W: AsyncWrite + Unpin>(
     Ok(Ok(()))
 }
 
-/// Appends rows from `from` on until the buffer is full; returns the first row that is still to do.
-fn put_rows<W: AsyncWrite + Unpin>(
+/// Appends rows of text from `from` on until the buffer is full; returns the first row that is still to do.
+fn put_text<W: AsyncWrite + Unpin>(
     writer: &mut PacketWriter<W>,
     schema: &SchemaRef,
     columns: &[ArrayRef],
@@ -118,32 +168,58 @@ fn put_rows<W: AsyncWrite + Unpin>(
     let arrays = columns.iter().map(|column| column.as_ref() as &dyn Array);
     let mut cells =
         schema.fields().iter().zip(arrays).map(|(field, array)| cell(field, array)).collect::<Result<Vec<_>, _>>()?;
+    Ok(put_rows(writer, from, end, |row, out| cells.iter_mut().for_each(|cell| cell(row, out))))
+}
+
+/// The same in the binary form.
+fn put_binary<W: AsyncWrite + Unpin>(
+    writer: &mut PacketWriter<W>,
+    schema: &SchemaRef,
+    columns: &[ArrayRef],
+    from: usize,
+    end: usize,
+) -> Result<usize, ArrowError> {
+    let arrays = columns.iter().map(|column| column.as_ref() as &dyn Array);
+    let columns = schema.fields().iter().zip(arrays).map(|(field, array)| binary::column(field, array));
+    let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+    Ok(put_rows(writer, from, end, |row, out| binary::put_row(&mut columns, row, out)))
+}
+
+fn put_rows<W: AsyncWrite + Unpin>(
+    writer: &mut PacketWriter<W>,
+    from: usize,
+    end: usize,
+    mut put: impl FnMut(usize, &mut BytesMut),
+) -> usize {
     for row in from..end {
-        writer.packet(|out| cells.iter_mut().for_each(|cell| cell(row, out)));
+        writer.packet(|out| put(row, out));
         if writer.buffered() >= FLUSH_BYTES {
-            return Ok(row + 1);
+            return row + 1;
         }
     }
-    Ok(end)
+    end
 }
 
 /// The protocol cannot express rows without columns, so their statement is answered as done once it has run to its end.
 async fn send_no_columns<W: AsyncWrite + Unpin>(
     writer: &mut PacketWriter<W>,
+    place: Place,
     mut next: Option<Result<RecordBatch, SqlError>>,
     mut stream: Batches,
-) -> Result<(), CodecError> {
+) -> Result<Result<(), SqlError>, CodecError> {
     while let Some(batch) = next {
         if let Err(error) = batch {
-            writer.packet(|out| encode_error(&error, out));
-            return writer.flush().await;
+            return fail(writer, error).await;
         }
         next = stream.next().await;
     }
-    writer.packet(|out| Done::default().encode(out));
-    writer.flush().await
+    writer.packet(|out| Done::default().encode(place, out));
+    writer.flush().await?;
+    Ok(Ok(()))
 }
 
 fn unprintable(error: &ArrowError) -> SqlError {
-    SqlError::other(format!("a column of the result cannot be shown as text: {error}; cast it in the statement"))
+    SqlError::other(format!(
+        "a column of the result cannot be sent: {error}; cast it in the statement, for instance to CHAR"
+    ))
 }

@@ -1,6 +1,9 @@
 //! A session for tests that answers a few made-up statements: what a SQL engine might do to the wire, without one.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
@@ -8,9 +11,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::error::SqlError;
-use super::handler::{Answer, Login, SessionFactory, SqlSession};
+use super::handler::{Answer, Login, Prepared, SessionFactory, SqlSession};
+use super::parameters::Parameter;
 
 /// Opens stand-in sessions and shows what became of their statements.
 #[derive(Clone)]
@@ -23,6 +28,8 @@ pub(crate) struct StandIn {
     pub(crate) cancelled: watch::Sender<usize>,
     /// The last login that was let in.
     pub(crate) login: watch::Sender<Option<Login>>,
+    /// Ends every connection.
+    pub(crate) killed: CancellationToken,
 }
 
 impl StandIn {
@@ -32,6 +39,7 @@ impl StandIn {
             begun: watch::Sender::new(0),
             cancelled: watch::Sender::new(0),
             login: watch::Sender::new(None),
+            killed: CancellationToken::new(),
         }
     }
 }
@@ -46,13 +54,20 @@ impl SessionFactory for StandIn {
         }
         let database = login.database.clone();
         self.login.send_replace(Some(login));
-        Ok(Box::new(StandInSession { world: self.clone(), database }))
+        Ok(Box::new(StandInSession {
+            world: self.clone(),
+            database,
+            prepared: BTreeMap::new(),
+            killed: self.killed.clone(),
+        }))
     }
 }
 
 struct StandInSession {
     world: StandIn,
     database: Option<String>,
+    prepared: BTreeMap<u32, String>,
+    killed: CancellationToken,
 }
 
 /// Counts its statement as dropped.
@@ -92,6 +107,38 @@ impl SqlSession for StandInSession {
         }
     }
 
+    /// Cut at each semicolon.
+    fn statements(&self, sql: &str) -> Vec<Range<usize>> {
+        let ends = sql.match_indices(';').map(|(at, _)| at).chain([sql.len()]);
+        let starts = std::iter::once(0).chain(sql.match_indices(';').map(|(at, _)| at + 1));
+        starts.zip(ends).map(|(start, end)| start..end).filter(|range| !sql[range.clone()].trim().is_empty()).collect()
+    }
+
+    /// As many parameters as question marks; its rows have one column where it has any parameter.
+    async fn prepare(&mut self, sql: &str) -> Result<Prepared, SqlError> {
+        if sql == "fail" {
+            return Err(SqlError::no_such_table("demo", "nothing", ""));
+        }
+        let id = self.prepared.len() as u32 + 1;
+        self.prepared.insert(id, sql.to_owned());
+        let parameters = sql.matches('?').count() as u16;
+        let columns = (parameters > 0).then(|| RowsOf::new(vec![("?", text(Vec::new()))]).schema);
+        Ok(Prepared { id, parameters, columns })
+    }
+
+    /// What it was given, or else the answer to its text.
+    async fn execute_prepared(&mut self, id: u32, parameters: Vec<Parameter>) -> Result<Answer, SqlError> {
+        let Some(sql) = self.prepared.get(&id).cloned() else { return Err(SqlError::other("it was closed")) };
+        match parameters.is_empty() {
+            true => self.execute(&sql).await,
+            false => Ok(rows(vec![("?", text(vec![Some(format!("{parameters:?}"))])), ("n", numbers(vec![-1]))])),
+        }
+    }
+
+    fn close_prepared(&mut self, id: u32) {
+        self.prepared.remove(&id);
+    }
+
     async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {
         if name == "nowhere" {
             return Err(SqlError::unknown_database(name, ""));
@@ -102,6 +149,15 @@ impl SqlSession for StandInSession {
 
     async fn reset(&mut self) {
         self.database = None;
+        self.prepared.clear();
+    }
+
+    fn killed(&self) -> CancellationToken {
+        self.killed.clone()
+    }
+
+    fn idle_timeout(&self) -> Option<Duration> {
+        None
     }
 
     fn statistics(&self) -> String {

@@ -126,12 +126,21 @@ fn decimal<'a, T: DecimalType>(array: &'a dyn Array, scale: i8) -> Cell<'a> {
     })
 }
 
-fn timestamp<'a>(array: &'a dyn Array, unit: TimeUnit, zone: Option<&str>, digits: Option<u8>) -> Cell<'a> {
+/// From a timestamp's value to the seconds that its zone's clocks show, and the microseconds above them.
+pub(super) fn local(unit: TimeUnit, zone: Option<&str>) -> impl Fn(i64) -> (i64, u32) + Copy + use<> {
     let zone = zone_of(zone);
-    let put = move |value: i64, out: &mut BytesMut| {
+    move |value| {
         let (seconds, micros) = split(value, unit);
         let east = zone.map_or(0, |zone| seconds_east(zone, seconds));
-        put_datetime(seconds.saturating_add(east), micros, digits, out);
+        (seconds.saturating_add(east), micros)
+    }
+}
+
+fn timestamp<'a>(array: &'a dyn Array, unit: TimeUnit, zone: Option<&str>, digits: Option<u8>) -> Cell<'a> {
+    let local = local(unit, zone);
+    let put = move |value: i64, out: &mut BytesMut| {
+        let (seconds, micros) = local(value);
+        put_datetime(seconds, micros, digits, out);
     };
     match unit {
         TimeUnit::Second => number::<TimestampSecondType>(array, put),

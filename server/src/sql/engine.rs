@@ -6,11 +6,13 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use vfs::World;
 
+use super::accounts::RootPassword;
 use super::admission::{Admission, StatementLimits};
 use super::limits::Limits;
 use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime, TableCare};
 use super::session::Session;
 use super::sessions::Sessions;
+use super::variables::ServerFacts;
 use crate::mysql::{Login, SessionFactory, SqlError, SqlSession};
 
 /// What statements work with.
@@ -33,24 +35,16 @@ pub struct Components {
 }
 
 /// Settings of the statement front.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SqlSettings {
-    /// What `VERSION()` says; the greeting of the MySQL port says the same.
-    pub server_version: String,
+    /// What variables say of the server.
+    pub facts: ServerFacts,
     /// What a statement may cost before it is understood.
     pub limits: Limits,
     /// How many run at a time.
     pub statements: StatementLimits,
-}
-
-impl Default for SqlSettings {
-    fn default() -> Self {
-        Self {
-            server_version: format!("8.4.0-millrace-{}", env!("CARGO_PKG_VERSION")),
-            limits: Limits::default(),
-            statements: StatementLimits::default(),
-        }
-    }
+    /// Who says what root's password is.
+    pub root_password: RootPassword,
 }
 
 /// The statement front. Cheap to clone; all clones are one.
@@ -64,6 +58,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) components: Components,
     pub(crate) settings: SqlSettings,
+    pub(crate) facts: Arc<ServerFacts>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) admission: Admission,
 }
@@ -73,7 +68,8 @@ impl Engine {
     pub fn new(components: Components, settings: SqlSettings) -> Self {
         let sessions = Arc::new(Sessions::new(Arc::clone(&components.world.clock)));
         let admission = Admission::new(settings.statements, Arc::clone(&components.world.clock));
-        Self { shared: Arc::new(Shared { components, settings, sessions, admission }) }
+        let facts = Arc::new(settings.facts.clone());
+        Self { shared: Arc::new(Shared { components, settings, facts, sessions, admission }) }
     }
 }
 

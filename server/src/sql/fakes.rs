@@ -29,7 +29,7 @@ use super::seams::{
 };
 use super::{Components, Engine, SqlSettings};
 use crate::care::LocalCare;
-use crate::mysql::{Answer, Login, SessionFactory, SqlError, SqlSession};
+use crate::mysql::{Answer, Login, Parameter, SessionFactory, SqlError, SqlSession};
 
 /// The read side over tables without a row, and at which freshness it was asked.
 #[derive(Debug)]
@@ -57,6 +57,10 @@ impl QueryEngine for RecordedQueries {
     async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(query.freshness);
         self.engine.query(query).await
+    }
+
+    async fn describe(&self, query: ReadQuery) -> Result<SchemaRef, ReadError> {
+        self.engine.describe(query).await
     }
 
     fn functions(&self) -> Vec<String> {
@@ -284,7 +288,24 @@ pub(crate) struct Table {
 
 impl Client {
     pub(crate) async fn try_ask(&mut self, sql: &str) -> Result<Table, SqlError> {
-        match self.session.execute(sql).await? {
+        let answer = self.session.execute(sql).await?;
+        Self::table(answer).await
+    }
+
+    /// Prepares a statement and executes it.
+    pub(crate) async fn execute(&mut self, sql: &str, parameters: Vec<Parameter>) -> Result<Table, SqlError> {
+        let id = self.session.prepare(sql).await?.id;
+        self.execute_id(id, parameters).await
+    }
+
+    /// Executes a prepared statement.
+    pub(crate) async fn execute_id(&mut self, id: u32, parameters: Vec<Parameter>) -> Result<Table, SqlError> {
+        let answer = self.session.execute_prepared(id, parameters).await?;
+        Self::table(answer).await
+    }
+
+    async fn table(answer: Answer) -> Result<Table, SqlError> {
+        match answer {
             Answer::Done { warnings, .. } => Ok(Table { warnings, ..Table::default() }),
             Answer::Rows { schema, mut stream } => {
                 let headings = schema.fields().iter().map(|field| field.name().clone()).collect();

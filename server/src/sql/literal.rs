@@ -12,6 +12,8 @@ use crate::mysql::SqlError;
 pub(crate) const INVALID_DEFAULT: u16 = 1067;
 const DATE: &str = "%Y-%m-%d";
 const MOMENT: &str = "%Y-%m-%d %H:%M:%S%.f";
+/// A moment with all six digits of its microseconds.
+pub(crate) const MOMENT_MICROS: &str = "%Y-%m-%d %H:%M:%S%.6f";
 
 /// A literal as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +175,11 @@ fn decimal_text(unscaled: i128, scale: i8) -> String {
     let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = places + 1);
     let (whole, fraction) = digits.split_at(digits.len() - places);
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+/// A day as MySQL writes it.
+pub(crate) fn date_text(date: NaiveDate) -> String {
+    date.format(DATE).to_string()
 }
 
 /// A date, or a moment in UTC, as MySQL writes it.

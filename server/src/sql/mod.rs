@@ -16,6 +16,8 @@
 //! | `limits`, `parse`, `dialect`, `statement` | what is allowed, how it is read, what was said |
 //! | `admission` | how many statements read rows at a time |
 //! | `types`, `literal`, `units` | column types, DEFAULTs, sizes and durations |
+//! | [`accounts`], `redact` | who may log in; statements without their passwords |
+//! | `prepared`, `bind` | prepared statements; values in the place of their parameters |
 //! | `ddl`, `create_text` | statements that change the catalog; the DDL that makes a thing again |
 //! | `rewrite`, `resolve`, `headings` | MySQL's expressions, names and column headings |
 //! | `show`, `system` | SHOW as queries over `system.*` and `information_schema.*` |
@@ -24,8 +26,10 @@
 //! What holds: a statement is told apart by its syntax tree, never by patterns over text; no statement, however long or deep,
 //! aborts the process; behind every SHOW stands a table; every error names the place, the cause and the next step.
 
+pub mod accounts;
 mod admission;
 mod alike;
+mod bind;
 mod create_text;
 mod ddl;
 mod diagnostics;
@@ -36,6 +40,8 @@ mod headings;
 mod limits;
 mod literal;
 mod parse;
+mod prepared;
+mod redact;
 mod resolve;
 mod rewrite;
 pub mod seams;
@@ -56,3 +62,4 @@ mod tests;
 pub use admission::StatementLimits;
 pub use engine::{Components, Engine, SqlSettings};
 pub use limits::Limits;
+pub use variables::ServerFacts;

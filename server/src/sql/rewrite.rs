@@ -95,7 +95,7 @@ impl Rewriter<'_> {
     /// What stands for an expression: a literal for what only the session knows, the engine's words for a date's parts.
     fn replacement(&self, expr: &Expr) -> Result<Option<Expr>, SqlError> {
         match expr {
-            Expr::Identifier(name) if name.value.starts_with("@@") => self.variable(&name.value[2..]).map(Some),
+            Expr::Identifier(name) if name.value.starts_with("@@") => self.variable(&name.value[2..], false).map(Some),
             Expr::Identifier(name) if name.value.starts_with('@') => {
                 Ok(Some(literal(&self.session.variables.user(&name.value[1..]))))
             }
@@ -107,7 +107,7 @@ impl Rewriter<'_> {
                 let scopes = ["@@session", "@@global", "@@local"];
                 match names.as_slice() {
                     [scope, name] if scopes.iter().any(|known| known.eq_ignore_ascii_case(&scope.value)) => {
-                        self.variable(&name.value).map(Some)
+                        self.variable(&name.value, scope.value.eq_ignore_ascii_case("@@global")).map(Some)
                     }
                     _ => Err(unknown(expr.to_string().trim_start_matches('@'))),
                 }
@@ -130,12 +130,14 @@ impl Rewriter<'_> {
         }
     }
 
-    fn variable(&self, name: &str) -> Result<Expr, SqlError> {
+    /// The session's value, or the one that sessions begin with.
+    fn variable(&self, name: &str, global: bool) -> Result<Expr, SqlError> {
         let name = name.to_ascii_lowercase();
         let count = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
         let value = match name.as_str() {
             "warning_count" => Some(count(self.session.diagnostics.count())),
             "error_count" => Some(count(self.session.diagnostics.error_count())),
+            _ if global => self.session.variables.global(&name),
             _ => self.session.variables.get(&name),
         };
         match value {
@@ -226,6 +228,11 @@ fn uncast(expr: &Expr) -> &Expr {
     }
 }
 
+/// `CAST(expr AS data_type)`.
+pub(crate) fn cast_to(expr: Expr, data_type: DataType) -> Expr {
+    expressions::cast(Box::new(expr), data_type)
+}
+
 /// A value as a literal.
 pub(crate) fn literal(value: &Value) -> Expr {
     let literal = match value {
@@ -252,7 +259,8 @@ fn moment(now: DateTime<Utc>, digits: usize) -> Expr {
     typed(DataType::Timestamp(None, TimezoneInfo::None), text)
 }
 
-fn typed(data_type: DataType, text: String) -> Expr {
+/// `data_type 'text'`.
+pub(crate) fn typed(data_type: DataType, text: String) -> Expr {
     let value = Literal::SingleQuotedString(text).into();
     Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false })
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::{
     ErrorPolicy, GapPolicy, KafkaSource, Offset, PipelineDefinition, PipelineId, StreamId, TableId, TaskIndex,
@@ -20,6 +21,8 @@ pub use crate::manager::seek::{PartitionSeek, SeekTo};
 pub trait QueryEngine: Send + Sync + fmt::Debug {
     /// Plans `query` at a new snapshot, and begins to run it. Errors that come once rows flow are among the rows.
     async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError>;
+    /// The columns that `query` would yield. No row is read.
+    async fn describe(&self, query: ReadQuery) -> Result<SchemaRef, ReadError>;
     /// The names of all functions that it has, sorted.
     fn functions(&self) -> Vec<String>;
 }

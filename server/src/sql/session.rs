@@ -4,9 +4,12 @@
 mod assign;
 mod care;
 mod control;
+mod prepared;
 mod rows;
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -20,15 +23,17 @@ use super::diagnostics::Diagnostics;
 use super::engine::Shared;
 use super::errors::{of_catalog, of_read};
 use super::headings::Heading;
-use super::parse::parse;
+use super::parse::{parse, statements};
+use super::prepared::PreparedStatements;
 use super::resolve::{resolve, unknown_database};
 use super::rewrite::{SessionValues, rewrite};
 use super::sessions::Presence;
 use super::statement::{Query, Statement};
 use super::system::{Reader, SessionView, SystemTable, schemas};
 use super::variables::Variables;
-use crate::mysql::{Answer, Login, SqlError, SqlSession};
+use crate::mysql::{Answer, Login, Parameter, Prepared, SqlError, SqlSession};
 use rows::{LateError, Limit, answer_rows};
+use tokio_util::sync::CancellationToken;
 
 /// The database that a new catalog has.
 const FIRST_DATABASE: &str = "default";
@@ -36,8 +41,6 @@ const UNKNOWN_DATABASE: u16 = 1049;
 
 /// MySQL's number for a connection that does not exist.
 const NO_SUCH_THREAD: u16 = 1094;
-/// MySQL's number for a session that was killed.
-const KILLED: u16 = 1927;
 
 /// The state of one connection.
 pub(crate) struct Session {
@@ -49,6 +52,7 @@ pub(crate) struct Session {
     database: Option<String>,
     variables: Variables,
     diagnostics: Diagnostics,
+    prepared: PreparedStatements,
     /// What ended the rows of the last statement, if anything did.
     late: LateError,
     /// It is never answered behind this (I5).
@@ -62,11 +66,12 @@ impl Session {
         let host = login.peer.rsplit_once(':').map_or(login.peer.as_str(), |(host, _)| host);
         let mut session = Self {
             account: format!("{}@{host}", login.user),
-            variables: Variables::new(&shared.settings.server_version),
+            variables: Variables::new(Arc::clone(&shared.facts)),
             shared,
             presence,
             database: None,
             diagnostics: Diagnostics::default(),
+            prepared: PreparedStatements::default(),
             late: LateError::default(),
             seen: Arc::default(),
             login,
@@ -77,7 +82,9 @@ impl Session {
 
     /// The state after the login. What the session has seen stays seen (I5).
     async fn back_to_login(&mut self) -> Result<(), SqlError> {
-        self.variables = Variables::new(&self.shared.settings.server_version);
+        self.variables = Variables::new(Arc::clone(&self.shared.facts));
+        self.prepared = PreparedStatements::default();
+        self.presence.set_prepared(0);
         self.clear_diagnostics();
         self.set_database(None);
         match self.login.database.clone().filter(|name| !name.is_empty()) {
@@ -121,13 +128,27 @@ impl Session {
 
     async fn run(&mut self, text: &str, limit: &Limit) -> Result<Answer, SqlError> {
         let parsed = parse(text, &self.shared.settings.limits);
-        if !parsed.as_ref().is_ok_and(is_about_diagnostics) {
+        self.begin_diagnostics(parsed.as_ref().ok());
+        self.carry_out(parsed?, limit).await
+    }
+
+    /// Forgets what was said of the statement before, unless this one asks for it.
+    fn begin_diagnostics(&mut self, statement: Option<&Statement>) {
+        if !statement.is_some_and(is_about_diagnostics) {
             self.clear_diagnostics();
         } else if let Some(error) = self.late.take() {
             self.diagnostics.error(&error);
         }
-        match parsed? {
-            Statement::Query(query) => self.query(query, limit).await,
+    }
+
+    async fn carry_out(&mut self, statement: Statement, limit: &Limit) -> Result<Answer, SqlError> {
+        match statement {
+            Statement::Query(mut query) => {
+                if let Some(rows) = self.variables.select_limit() {
+                    limit_rows(&mut query.ast, rows);
+                }
+                self.query(query, limit).await
+            }
             Statement::Show(show) => self.show(*show, limit).await,
             Statement::Set(settings) => self.set(settings, limit).await,
             Statement::Use(name) => self.switch_to(&name).await.map(|()| self.done()),
@@ -137,6 +158,10 @@ impl Session {
             Statement::RetryErrors { pipeline, condition } => {
                 Box::pin(self.retry_errors(&pipeline, condition, limit)).await
             }
+            Statement::Prepare { name, source } => self.prepare_named(&name, source),
+            // The statement that it names is no EXECUTE, so this goes one level deep.
+            Statement::Execute { name, arguments } => Box::pin(self.execute_named(&name, &arguments, limit)).await,
+            Statement::Deallocate(name) => self.deallocate(&name),
             Statement::Nothing => Ok(self.done()),
             Statement::Unsupported { what, instead } => Err(SqlError::not_supported(&format!("{what}; {instead}"))),
             ddl => self.ddl(&ddl).await,
@@ -155,6 +180,8 @@ impl Session {
             probe: &components.probe,
             account: &self.account,
             database: self.database.as_deref(),
+            user: &self.login.user,
+            root_password: self.shared.settings.root_password,
             diagnostics: &mut self.diagnostics,
         };
         ddl.execute(statement).await.expect("every other statement has been dealt with")?;
@@ -179,13 +206,24 @@ impl Session {
         Ok(answer_rows(answer, &query.headings, limit.clone(), Arc::clone(&self.presence), self.late.clone()))
     }
 
-    /// Prepares a statement and gives it to the engine.
+    /// Gives a statement to the engine.
     async fn ask(&mut self, statement: ast::Statement) -> Result<ReadAnswer, SqlError> {
         let freshness = self.variables.freshness();
         self.ask_at(statement, freshness).await
     }
 
-    async fn ask_at(&mut self, mut statement: ast::Statement, freshness: Freshness) -> Result<ReadAnswer, SqlError> {
+    async fn ask_at(&mut self, statement: ast::Statement, freshness: Freshness) -> Result<ReadAnswer, SqlError> {
+        let query = self.read_query(statement, freshness).await?;
+        let place = self.shared.admission.enter(&query.statement).await?;
+        let queries = &self.shared.components.queries;
+        let answer = queries.query(query).await.map_err(|error| of_read(&error, || queries.functions()))?;
+        // The place is given back when the rows are read, or dropped.
+        let batches = answer.batches.inspect(move |_| _ = &place).boxed();
+        Ok(ReadAnswer { batches, ..answer })
+    }
+
+    /// A statement in the engine's words.
+    async fn read_query(&mut self, mut statement: ast::Statement, freshness: Freshness) -> Result<ReadQuery, SqlError> {
         let components = &self.shared.components;
         let now = DateTime::from_timestamp_micros(components.world.clock.wall().0).unwrap_or_default();
         let values = SessionValues {
@@ -198,8 +236,7 @@ impl Session {
         };
         rewrite(&mut statement, &values)?;
         resolve(&mut statement, &components.catalog, self.database.as_deref()).await?;
-        let place = self.shared.admission.enter(&statement).await?;
-        let query = ReadQuery {
+        Ok(ReadQuery {
             statement: Box::new(statement),
             database: self.database.clone().unwrap_or_default(),
             freshness,
@@ -207,12 +244,7 @@ impl Session {
             schemas: schemas(self.reader()),
             functions: Vec::new(),
             time_zone: None,
-        };
-        let queries = &components.queries;
-        let answer = queries.query(query).await.map_err(|error| of_read(&error, || queries.functions()))?;
-        // The place is given back when the rows are read, or dropped.
-        let batches = answer.batches.inspect(move |_| _ = &place).boxed();
-        Ok(ReadAnswer { batches, ..answer })
+        })
     }
 
     fn reader(&self) -> Reader {
@@ -221,8 +253,26 @@ impl Session {
             catalog: components.catalog.clone(),
             runtime: Arc::clone(&components.runtime),
             sessions: Arc::clone(&self.shared.sessions),
-            session: SessionView { variables: self.variables.clone(), diagnostics: self.diagnostics.kept().to_vec() },
+            root_password: self.shared.settings.root_password,
+            session: SessionView {
+                variables: self.variables.clone(),
+                diagnostics: self.diagnostics.kept().to_vec(),
+                warning_count: self.diagnostics.count(),
+                error_count: self.diagnostics.error_count(),
+            },
         }
+    }
+}
+
+/// What `sql_select_limit` does: a SELECT without a LIMIT of its own gets this one.
+fn limit_rows(statement: &mut ast::Statement, rows: i64) {
+    if let ast::Statement::Query(query) = statement {
+        let limit = || ast::Expr::value(ast::Value::Number(rows.to_string(), false));
+        query.limit_clause.get_or_insert_with(|| ast::LimitClause::LimitOffset {
+            limit: Some(limit()),
+            offset: None,
+            limit_by: Vec::new(),
+        });
     }
 }
 
@@ -243,14 +293,15 @@ fn is_about_diagnostics(statement: &Statement) -> bool {
     }
 }
 
-#[async_trait]
-impl SqlSession for Session {
-    async fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
-        let Some(cancel) = self.presence.begin(sql) else {
-            return Err(SqlError::new(KILLED, "Connection was killed; connect again"));
-        };
-        let limit = Limit::new(&self.shared.components.world.clock, self.variables.statement_timeout(), cancel);
-        let result = limit.clone().hold(self.run(sql, &limit)).await;
+impl Session {
+    /// What ends the statement that begins here.
+    fn begin(&self, text: &str) -> Result<Limit, SqlError> {
+        let cancel = self.presence.begin(text).ok_or_else(SqlError::killed)?;
+        Ok(Limit::new(&self.shared.components.world.clock, self.variables.statement_timeout(), cancel))
+    }
+
+    /// The statement has been answered, though its rows may still be on their way.
+    fn end(&mut self, result: Result<Answer, SqlError>) -> Result<Answer, SqlError> {
         if !matches!(result, Ok(Answer::Rows { .. })) {
             self.presence.end();
         }
@@ -258,6 +309,51 @@ impl SqlSession for Session {
             self.diagnostics.error(error);
         }
         result
+    }
+}
+
+#[async_trait]
+impl SqlSession for Session {
+    async fn execute(&mut self, sql: &str) -> Result<Answer, SqlError> {
+        let limit = self.begin(sql)?;
+        let result = limit.clone().hold(self.run(sql, &limit)).await;
+        self.end(result)
+    }
+
+    fn statements(&self, sql: &str) -> Vec<Range<usize>> {
+        statements(sql, &self.shared.settings.limits)
+    }
+
+    async fn prepare(&mut self, sql: &str) -> Result<Prepared, SqlError> {
+        let limit = self.begin(sql)?;
+        self.clear_diagnostics();
+        let result = limit.hold(self.prepare_numbered(sql)).await;
+        self.presence.end();
+        if let Err(error) = &result {
+            self.diagnostics.error(error);
+        }
+        result
+    }
+
+    async fn execute_prepared(&mut self, id: u32, parameters: Vec<Parameter>) -> Result<Answer, SqlError> {
+        let prepared = self.prepared.get(id)?;
+        let limit = self.begin(&prepared.text)?;
+        self.begin_diagnostics(Some(&prepared.statement));
+        let result = limit.clone().hold(self.execute_bound(&prepared, &parameters, &limit)).await;
+        self.end(result)
+    }
+
+    fn close_prepared(&mut self, id: u32) {
+        self.prepared.close(id);
+        self.presence.set_prepared(self.prepared.len());
+    }
+
+    fn killed(&self) -> CancellationToken {
+        self.presence.killed()
+    }
+
+    fn idle_timeout(&self) -> Option<Duration> {
+        self.variables.idle_timeout()
     }
 
     async fn use_database(&mut self, name: &str) -> Result<(), SqlError> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use vfs::{Clock, Moment};
 
+use super::redact;
 use crate::mysql::Login;
 
 /// Statements longer than this are shown cut.
@@ -32,6 +33,9 @@ pub(crate) struct Counters {
     pub(crate) connections: u64,
     pub(crate) statements: u64,
     pub(crate) connected: u64,
+    pub(crate) connected_max: u64,
+    /// Prepared statements of all sessions.
+    pub(crate) prepared: u64,
     pub(crate) running: u64,
     pub(crate) uptime_seconds: u64,
 }
@@ -45,15 +49,18 @@ struct Entry {
     /// How far that is, where it tells.
     state: Option<String>,
     since: Moment,
+    prepared: usize,
     /// Cancels the statement at hand.
     cancel: CancellationToken,
-    killed: bool,
+    /// Ends the connection.
+    killed: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct State {
     entries: BTreeMap<u32, Entry>,
     connections: u64,
+    connected_max: usize,
     statements: u64,
 }
 
@@ -83,12 +90,14 @@ impl Sessions {
             statement: None,
             state: None,
             since: self.clock.now(),
+            prepared: 0,
             cancel: CancellationToken::new(),
-            killed: false,
+            killed: CancellationToken::new(),
         };
         let mut state = self.state();
         state.connections += 1;
         state.entries.insert(login.connection_id, entry);
+        state.connected_max = state.connected_max.max(state.entries.len());
         Presence { sessions: Arc::clone(self), connection_id: login.connection_id }
     }
 
@@ -98,8 +107,11 @@ impl Sessions {
         let mut state = self.state();
         match state.entries.get_mut(&connection_id) {
             Some(entry) => {
-                entry.killed |= !query_only;
+                // In this order: who sees the connection ended finds its statement ended as well.
                 entry.cancel.cancel();
+                if !query_only {
+                    entry.killed.cancel();
+                }
                 true
             }
             None => false,
@@ -126,6 +138,8 @@ impl Sessions {
             connections: state.connections,
             statements: state.statements,
             connected: state.entries.len() as u64,
+            connected_max: state.connected_max as u64,
+            prepared: state.entries.values().map(|entry| entry.prepared as u64).sum(),
             running: state.entries.values().filter(|entry| entry.statement.is_some()).count() as u64,
             uptime_seconds: self.clock.now().since(self.started).as_secs(),
         }
@@ -149,14 +163,15 @@ impl Presence {
 
     /// A statement begins. Returns what cancels it, or `None` where the session was killed.
     pub(crate) fn begin(&self, statement: &str) -> Option<CancellationToken> {
+        let shown = redact::shown(statement).chars().take(SHOWN_CHARACTERS_MAX).collect();
         let now = self.sessions.clock.now();
         let mut state = self.sessions.state();
         state.statements += 1;
         let entry = state.entries.get_mut(&self.connection_id)?;
-        if entry.killed {
+        if entry.killed.is_cancelled() {
             return None;
         }
-        entry.statement = Some(statement.chars().take(SHOWN_CHARACTERS_MAX).collect());
+        entry.statement = Some(shown);
         entry.since = now;
         // A KILL QUERY between two statements is for neither.
         entry.cancel = CancellationToken::new();
@@ -169,6 +184,19 @@ impl Presence {
         if let Some(entry) = self.sessions.state().entries.get_mut(&self.connection_id) {
             entry.statement = None;
             entry.since = now;
+        }
+    }
+
+    /// Cancelled by a KILL of the session.
+    pub(crate) fn killed(&self) -> CancellationToken {
+        let state = self.sessions.state();
+        state.entries.get(&self.connection_id).map_or_else(CancellationToken::new, |entry| entry.killed.clone())
+    }
+
+    /// The session has so many prepared statements now.
+    pub(crate) fn set_prepared(&self, count: usize) {
+        if let Some(entry) = self.sessions.state().entries.get_mut(&self.connection_id) {
+            entry.prepared = count;
         }
     }
 
@@ -221,8 +249,8 @@ mod tests {
         let presence = sessions.enter(&login(7));
         let cancel = presence.begin("SELECT 1").unwrap();
         assert!(sessions.kill(7, true) && cancel.is_cancelled());
-        assert!(!presence.begin("SELECT 2").unwrap().is_cancelled());
-        assert!(sessions.kill(7, false) && presence.begin("SELECT 3").is_none());
+        assert!(!presence.begin("SELECT 2").unwrap().is_cancelled() && !presence.killed().is_cancelled());
+        assert!(sessions.kill(7, false) && presence.killed().is_cancelled() && presence.begin("SELECT 3").is_none());
         assert!(!sessions.kill(9, true));
     }
 }

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr};
 use super::headings::{self, Heading};
 use super::literal::{backticked, quoted};
 use super::parse::parse_own;
-use super::statement::{ShowFilter, ShowWhat};
+use super::statement::{Account, ShowFilter, ShowWhat};
 
 /// A SHOW that is a query.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,15 @@ fn simple(select: &str, like: &'static str, order: &'static str) -> Option<ShowQ
     Some(ShowQuery { select: select.to_owned(), like: Like::Shown(like), order })
 }
 
+/// Names and values, of the session or of all sessions.
+fn named_values(global: bool, what: &str) -> Option<ShowQuery> {
+    let scope = if global { "global" } else { "session" };
+    let select = format!(
+        "SELECT VARIABLE_NAME AS `Variable_name`, VARIABLE_VALUE AS `Value` FROM information_schema.{scope}_{what}"
+    );
+    Some(ShowQuery { select, like: Like::Shown("Variable_name"), order: "`Variable_name`" })
+}
+
 /// Those that are about the server.
 fn server_query(what: &ShowWhat) -> Option<ShowQuery> {
     match what {
@@ -50,16 +59,8 @@ fn server_query(what: &ShowWhat) -> Option<ShowQuery> {
         ShowWhat::Streams => simple("SELECT * FROM system.streams", "pipeline", "pipeline, topic, stream_id"),
         ShowWhat::Incidents => simple("SELECT * FROM system.incidents", "pipeline", "pipeline, number"),
         ShowWhat::Settings => simple("SELECT * FROM system.settings", "name", "name"),
-        ShowWhat::Variables => simple(
-            "SELECT VARIABLE_NAME AS `Variable_name`, VARIABLE_VALUE AS `Value` FROM information_schema.session_variables",
-            "Variable_name",
-            "`Variable_name`",
-        ),
-        ShowWhat::Status => simple(
-            "SELECT VARIABLE_NAME AS `Variable_name`, VARIABLE_VALUE AS `Value` FROM information_schema.session_status",
-            "Variable_name",
-            "`Variable_name`",
-        ),
+        ShowWhat::Variables { global } => named_values(*global, "variables"),
+        ShowWhat::Status { global } => named_values(*global, "status"),
         ShowWhat::Warnings => simple(WARNINGS, "Message", ""),
         ShowWhat::Errors => simple(
             "SELECT LEVEL AS `Level`, CODE AS `Code`, MESSAGE AS `Message` FROM information_schema.warnings \
@@ -104,9 +105,18 @@ fn server_query(what: &ShowWhat) -> Option<ShowQuery> {
             );
             Some(ShowQuery { select, like: Like::Shown("User"), order: "`Id`" })
         }
-        ShowWhat::Grants => {
-            simple("SELECT concat('GRANT ALL PRIVILEGES ON *.* TO ', current_user()) AS `Grants`", "Grants", "")
+        ShowWhat::Grants(account) => {
+            let name = match account {
+                Account::Current => "SUBSTRING_INDEX(current_user(), '@', 1)".to_owned(),
+                Account::Named(name) => quoted(name),
+            };
+            let select = format!(
+                "SELECT concat('GRANT ALL PRIVILEGES ON *.* TO `', user, '`@`', host, '` WITH GRANT OPTION') AS `Grants` \
+                 FROM system.users WHERE user = {name}"
+            );
+            Some(ShowQuery { select, like: Like::Shown("Grants"), order: "" })
         }
+        ShowWhat::Users => simple("SELECT * FROM system.users", "user", "user"),
         ShowWhat::Routines => simple(
             "SELECT ROUTINE_SCHEMA AS `Db`, ROUTINE_NAME AS `Name`, ROUTINE_TYPE AS `Type`, DEFINER AS `Definer`, \
              LAST_ALTERED AS `Modified`, CREATED AS `Created`, SECURITY_TYPE AS `Security_type`, ROUTINE_COMMENT AS \
@@ -150,10 +160,9 @@ fn object_query(what: &ShowWhat, database: &str, filter: &ShowFilter) -> Option<
         ),
         ShowWhat::Columns { full, table } => {
             let (collation, rest) = match full {
-                true => (
-                    "COLLATION_NAME AS `Collation`, ",
-                    ", PRIVILEGES AS `Privileges`, COLUMN_COMMENT AS `Comment`",
-                ),
+                true => {
+                    ("COLLATION_NAME AS `Collation`, ", ", PRIVILEGES AS `Privileges`, COLUMN_COMMENT AS `Comment`")
+                }
                 false => ("", ""),
             };
             let of_table = quoted(&table.name);
@@ -164,16 +173,18 @@ fn object_query(what: &ShowWhat, database: &str, filter: &ShowFilter) -> Option<
             );
             Some(ShowQuery { select, like: Like::Stored("COLUMN_NAME"), order: "ORDINAL_POSITION" })
         }
-        ShowWhat::Indexes { .. } => show(
-            "SELECT TABLE_NAME AS `Table`, NON_UNIQUE AS `Non_unique`, INDEX_NAME AS `Key_name`, SEQ_IN_INDEX AS \
-             `Seq_in_index`, COLUMN_NAME AS `Column_name`, COLLATION AS `Collation`, CARDINALITY AS `Cardinality`, SUB_PART \
-             AS `Sub_part`, PACKED AS `Packed`, NULLABLE AS `Null`, INDEX_TYPE AS `Index_type`, COMMENT AS `Comment`, \
-             INDEX_COMMENT AS `Index_comment`, IS_VISIBLE AS `Visible`, EXPRESSION AS `Expression` \
-             FROM information_schema.statistics"
-                .to_owned(),
-            "Key_name",
-            "",
-        ),
+        ShowWhat::Indexes { table } => {
+            let of_table = quoted(&table.name);
+            let select = format!(
+                "SELECT TABLE_NAME AS `Table`, NON_UNIQUE AS `Non_unique`, INDEX_NAME AS `Key_name`, SEQ_IN_INDEX AS \
+                 `Seq_in_index`, COLUMN_NAME AS `Column_name`, COLLATION AS `Collation`, CARDINALITY AS `Cardinality`, \
+                 SUB_PART AS `Sub_part`, PACKED AS `Packed`, NULLABLE AS `Null`, INDEX_TYPE AS `Index_type`, COMMENT AS \
+                 `Comment`, INDEX_COMMENT AS `Index_comment`, IS_VISIBLE AS `Visible`, EXPRESSION AS `Expression` \
+                 FROM information_schema.statistics WHERE TABLE_SCHEMA = {of_database} AND lower(TABLE_NAME) = \
+                 lower({of_table})"
+            );
+            show(select, "Key_name", "`Seq_in_index`")
+        }
         ShowWhat::Pipelines { database: Some(_) } => show(
             format!("SELECT * FROM system.pipelines WHERE database_name = {of_database}"),
             "name",
@@ -250,8 +261,10 @@ mod tests {
             ShowWhat::Streams,
             ShowWhat::Incidents,
             ShowWhat::Settings,
-            ShowWhat::Variables,
-            ShowWhat::Status,
+            ShowWhat::Variables { global: true },
+            ShowWhat::Status { global: false },
+            ShowWhat::Users,
+            ShowWhat::Grants(Account::Current),
             ShowWhat::Warnings,
             ShowWhat::Engines,
             ShowWhat::Charset,

@@ -1,6 +1,7 @@
 //! What a statement says, once it is read and before anything is looked up. Owns the shape, neither syntax nor meaning.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use catalog::PartitionTransform;
 use datafusion::sql::sqlparser::ast;
@@ -34,6 +35,12 @@ pub(crate) enum Statement {
     VerifyTable { table: Name, full: bool },
     /// RETRY ERRORS.
     RetryErrors { pipeline: Name, condition: Option<Box<ast::Expr>> },
+    /// CREATE USER, of one or several.
+    CreateUser { users: Vec<UserClause>, if_not_exists: bool },
+    /// ALTER USER … IDENTIFIED BY, and SET PASSWORD.
+    AlterUser { users: Vec<UserClause>, if_exists: bool },
+    /// DROP USER, of one or several.
+    DropUser { users: Vec<Account>, if_exists: bool },
     /// SHOW, DESCRIBE.
     Show(Box<Show>),
     /// SET, of one or several variables.
@@ -42,6 +49,12 @@ pub(crate) enum Statement {
     Use(String),
     /// KILL.
     Kill { query_only: bool, connection: u32 },
+    /// PREPARE.
+    Prepare { name: String, source: PrepareSource },
+    /// EXECUTE, USING the user variables of these names.
+    Execute { name: String, arguments: Vec<String> },
+    /// DEALLOCATE PREPARE.
+    Deallocate(String),
     /// What is accepted and does nothing here: transactions, table locks.
     Nothing,
     /// What is known, and not built.
@@ -51,6 +64,38 @@ pub(crate) enum Statement {
         /// What to do meanwhile.
         instead: &'static str,
     },
+}
+
+/// Which user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    /// The session's own.
+    Current,
+    /// The one of that name.
+    Named(String),
+}
+
+/// One user of CREATE or ALTER USER. It holds what is kept of a password, which has no Debug.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct UserClause {
+    pub(crate) account: Account,
+    /// Nothing where no IDENTIFIED BY was typed.
+    pub(crate) credential: Option<catalog::Credential>,
+}
+
+impl fmt::Debug for UserClause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserClause").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// Where PREPARE has its text from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PrepareSource {
+    /// It stands there.
+    Text(String),
+    /// A user variable holds it.
+    Variable(String),
 }
 
 /// A statement that yields rows through the engine.
@@ -150,8 +195,10 @@ pub(crate) struct DefinitionClauses {
 /// One assignment of SET.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Setting {
-    /// A system variable.
+    /// A system variable of the session.
     Variable { name: String, value: ast::Expr },
+    /// One of all sessions, by GLOBAL or PERSIST.
+    Global { name: String },
     /// `@name`.
     User { name: String, value: ast::Expr },
     /// SET NAMES, or SET CHARACTER SET where `connection_follows_database`; `None` for DEFAULT.
@@ -186,8 +233,8 @@ pub(crate) enum ShowWhat {
     Streams,
     Incidents,
     Settings,
-    Variables,
-    Status,
+    Variables { global: bool },
+    Status { global: bool },
     Warnings,
     Errors,
     CountWarnings,
@@ -197,7 +244,8 @@ pub(crate) enum ShowWhat {
     Collation,
     Plugins,
     ProcessList { full: bool },
-    Grants,
+    Grants(Account),
+    Users,
     Routines,
     Triggers,
     Events,

@@ -220,13 +220,18 @@ async fn every_show_is_answered_and_filtered() {
         ["time_hour", "Origin", "dest", "delay", "distance", "extra"]
     );
     assert_eq!(client.row("DESC flights 'dist%'").await, ["distance", "decimal(10,2)", "YES", "", "1.50", ""]);
-    assert_eq!(client.row("DESC flights origin").await, ["Origin", "varchar(3)", "NO", "", "EWR", ""]);
+    assert_eq!(client.row("DESC flights origin").await, ["Origin", "varchar(3)", "NO", "MUL", "EWR", ""]);
     assert_eq!(
         client.row("SHOW FULL COLUMNS FROM flights WHERE Field = 'time_hour'").await,
         ["time_hour", "timestamp", "NULL", "NO", "", "NULL", "", "select", "scheduled"]
     );
     assert!(client.column("DESCRIBE flights$errors").await.contains(&"reason".to_owned()));
-    assert!(client.ask("SHOW INDEX FROM flights").await.rows.is_empty());
+    let keys = client.ask("SHOW INDEX FROM flights").await.rows;
+    assert_eq!(
+        keys.iter().map(|row| row[1..5].join(" ")).collect::<Vec<_>>(),
+        ["1 ORDER BY 1 Origin", "1 ORDER BY 2 time_hour"]
+    );
+    assert!(client.ask("SHOW INDEX FROM flights$errors").await.rows.is_empty());
     assert_eq!(client.row("SHOW TABLE STATUS LIKE 'flights'").await[..2], ["flights", "Millrace"]);
     assert_eq!(client.row("SHOW VARIABLES LIKE 'autocommit'").await, ["autocommit", "ON"]);
     assert_eq!(client.column("SHOW VARIABLES WHERE Value = 'latest'").await, ["freshness"]);
@@ -329,8 +334,29 @@ async fn variables_are_what_they_were_set_to() {
     assert_eq!(client.row("SELECT 'a' || 'b'").await, ["ab"]);
     client.ask("SET sql_mode = DEFAULT").await;
     assert_eq!(client.row("SELECT (1 = 1) || (1 = 2)").await, ["true"]);
-    client.ask("SET NAMES latin1").await;
+    assert_eq!(client.ask("SET NAMES latin1").await.warnings, 1, "it is told that it has no effect");
     assert_eq!(client.row("SHOW VARIABLES LIKE 'character_set_client'").await[1], "latin1");
+    assert_eq!(client.row("SHOW GLOBAL VARIABLES LIKE 'character_set_client'").await[1], "utf8mb4");
+    assert_eq!(
+        client.row("SELECT @@global.character_set_client, @@session.character_set_client").await,
+        ["utf8mb4", "latin1"]
+    );
+    assert_eq!(
+        client.row("SELECT type, effect FROM system.variables WHERE name = 'autocommit'").await,
+        ["boolean", "none"]
+    );
+    assert_eq!(
+        client.row("SELECT value, effect FROM system.variables WHERE name = 'max_prepared_stmt_count'").await,
+        ["1024", "read only"]
+    );
+    client.ask("SET sql_select_limit = 2").await;
+    assert_eq!(client.ask("SELECT value FROM generate_series(1, 9)").await.rows.len(), 2);
+    assert_eq!(client.ask("SELECT value FROM generate_series(1, 9) LIMIT 3").await.rows.len(), 3);
+    assert!(client.ask("SHOW VARIABLES").await.rows.len() > 50, "a SHOW is no SELECT of the client's");
+    client.ask("SET sql_select_limit = DEFAULT").await;
+    for sql in ["SET GLOBAL autocommit = 0", "SET @@global.autocommit = 0", "SET PERSIST autocommit = 0"] {
+        assert_eq!(client.fail(sql).await.0, 1235, "{sql}");
+    }
     client.ask("SET freshness = committed").await;
     assert_eq!(client.row("SELECT @@session.freshness").await, ["committed"]);
     client.session.reset().await;

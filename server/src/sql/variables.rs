@@ -1,9 +1,11 @@
 //! The variables of a session: which there are, of what type, and their values. Whoever sets or reads one goes through the
 //! registry, so that SET, `SELECT @@x` and SHOW VARIABLES never disagree.
 
+mod facts;
 mod registry;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use warehouse::read::session::Freshness;
@@ -12,7 +14,8 @@ use super::alike::did_you_mean;
 use super::units::{millis_text, parse_duration};
 use crate::mysql::SqlError;
 
-pub(crate) use registry::{Definition, Kind, definition, definitions};
+pub use facts::ServerFacts;
+pub(crate) use registry::{Definition, Effect, Kind, definition, definitions};
 
 /// MySQL's number for a variable that cannot be set.
 const READ_ONLY: u16 = 1238;
@@ -47,36 +50,39 @@ impl Value {
 pub(crate) struct Variables {
     set: BTreeMap<&'static str, Value>,
     user: BTreeMap<String, Value>,
-    server_version: String,
+    facts: Arc<ServerFacts>,
 }
 
 impl Variables {
     /// Every variable at its default.
-    pub(crate) fn new(server_version: &str) -> Self {
-        Self { set: BTreeMap::new(), user: BTreeMap::new(), server_version: server_version.to_owned() }
+    pub(crate) fn new(facts: Arc<ServerFacts>) -> Self {
+        Self { set: BTreeMap::new(), user: BTreeMap::new(), facts }
     }
 
-    /// The system variable `name`, in lower case; `None` where there is no such.
+    /// The session's value of the system variable `name`, in lower case; `None` where there is no such.
     pub(crate) fn get(&self, name: &str) -> Option<Value> {
-        let definition = definition(name)?;
-        Some(match definition.name {
-            "version" => Value::Text(self.server_version.clone()),
-            name => self.set.get(name).cloned().unwrap_or_else(|| definition.default_value()),
-        })
+        self.set.get(name).cloned().or_else(|| self.global(name))
     }
 
-    /// Every system variable, by name.
-    pub(crate) fn all(&self) -> Vec<(&'static str, Value)> {
+    /// The value that a session begins with.
+    pub(crate) fn global(&self, name: &str) -> Option<Value> {
+        let definition = definition(name)?;
+        Some(self.facts.value(name).unwrap_or_else(|| definition.default_value()))
+    }
+
+    /// Every system variable, by name, with the session's value and the one that sessions begin with.
+    pub(crate) fn all(&self) -> Vec<(&'static Definition, Value, Value)> {
+        let of = |found: Option<Value>| found.unwrap_or(Value::Null);
         definitions()
             .iter()
-            .map(|definition| (definition.name, self.get(definition.name).unwrap_or(Value::Null)))
+            .map(|definition| (definition, of(self.get(definition.name)), of(self.global(definition.name))))
             .collect()
     }
 
     /// Sets a system variable; `None` for its default. 1193 where there is no such.
     pub(crate) fn set(&mut self, name: &str, value: Option<Value>) -> Result<(), SqlError> {
         let Some(definition) = definition(name) else { return Err(unknown(name)) };
-        if definition.read_only {
+        if definition.effect == Effect::Fact {
             let message = format!("Variable '{name}' is a read only variable; it cannot be set");
             return Err(SqlError::new(READ_ONLY, message));
         }
@@ -136,6 +142,22 @@ impl Variables {
         [ours, mysqls].into_iter().flatten().filter(|limit| !limit.is_zero()).min()
     }
 
+    /// After how long a silent client is left.
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        match self.get("wait_timeout") {
+            Some(Value::Int(seconds)) => u64::try_from(seconds).ok().map(Duration::from_secs),
+            _ => None,
+        }
+    }
+
+    /// How many rows a SELECT without a LIMIT yields at most, where a limit is set.
+    pub(crate) fn select_limit(&self) -> Option<i64> {
+        match self.get("sql_select_limit") {
+            Some(Value::Int(rows)) if rows < i64::MAX => Some(rows),
+            _ => None,
+        }
+    }
+
     /// Whether `||` joins texts; else it is OR.
     pub(crate) fn pipes_concat(&self) -> bool {
         match self.get("sql_mode") {
@@ -166,7 +188,7 @@ impl Definition {
                 Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => Ok(Value::Int(max)),
                 Err(_) => Err("it is a whole number".to_owned()),
             },
-            Kind::Text => Ok(if *value == Value::Null { Value::Null } else { Value::Text(text) }),
+            Kind::Text | Kind::Charset => Ok(if *value == Value::Null { Value::Null } else { Value::Text(text) }),
             Kind::Words => Ok(Value::Text(text.to_ascii_uppercase())),
             Kind::OneOf(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(&text)) {
                 Some(word) => Ok(Value::Text((*word).to_owned())),
@@ -182,10 +204,39 @@ impl Definition {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn variables() -> Variables {
-        Variables::new("8.4.0-millrace-0.1.0")
+        Variables::new(Arc::new(ServerFacts {
+            address: Arc::new(SocketAddr::from(([127, 0, 0, 1], 9030)).into()),
+            connections_max: 7,
+            ..ServerFacts::default()
+        }))
+    }
+
+    #[test]
+    fn what_is_true_of_the_server_is_shown_and_cannot_be_set() {
+        let mut variables = variables();
+        assert_eq!(variables.get("port"), Some(Value::Int(9030)));
+        assert_eq!(variables.get("max_connections"), Some(Value::Int(7)));
+        assert_eq!(variables.get("version_compile_machine"), Some(Value::Text(std::env::consts::ARCH.into())));
+        assert_ne!(variables.get("hostname"), Some(Value::Text(String::new())));
+        for definition in definitions().iter().filter(|definition| definition.effect == Effect::Fact) {
+            assert_eq!(variables.set(definition.name, None).unwrap_err().code, READ_ONLY, "{}", definition.name);
+        }
+    }
+
+    #[test]
+    fn a_session_s_value_leaves_the_one_that_others_begin_with() {
+        let mut variables = variables();
+        variables.set("wait_timeout", Some(Value::Int(0))).unwrap();
+        assert_eq!(variables.idle_timeout(), Some(Duration::from_secs(1)), "cut to its bounds");
+        assert_eq!(variables.global("wait_timeout"), Some(Value::Int(28_800)));
+        assert_eq!(variables.select_limit(), None);
+        variables.set("sql_select_limit", Some(Value::Int(5))).unwrap();
+        assert_eq!(variables.select_limit(), Some(5));
     }
 
     #[test]

@@ -33,9 +33,10 @@ fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
     [&length[..3], &[sequence], payload].concat()
 }
 
-/// A client of MySQL 8 as root without a password: protocol 4.1, secure connection, with the plugin's name.
+/// A client of MySQL 8 as root without a password: protocol 4.1, secure connection, several statements in one text,
+/// with the plugin's name.
 fn login(database: &str) -> Vec<u8> {
-    let capabilities: u32 = 0x0000_0200 | 0x0000_8000 | 0x0008_0000 | 0x0000_0008 | 0x0100_0000;
+    let capabilities: u32 = 0x0000_0200 | 0x0000_8000 | 0x0001_0000 | 0x0008_0000 | 0x0000_0008 | 0x0100_0000;
     let mut payload = capabilities.to_le_bytes().to_vec();
     payload.extend_from_slice(&(16_u32 << 20).to_le_bytes());
     payload.push(255);
@@ -48,6 +49,25 @@ fn login(database: &str) -> Vec<u8> {
 
 fn command(code: u8, text: &[u8]) -> Vec<u8> {
     packet(0, &[&[code][..], text].concat())
+}
+
+/// A statement with two parameters, a piece of long data for each, its execution with these types and values, its reset, its
+/// execution with the same types, a fetch, its close.
+fn prepared(types: &[u8], values: &[u8]) -> Vec<u8> {
+    let execution = [&[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1][..], types, values].concat();
+    let again = [&[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0][..], values].concat();
+    [
+        command(0x16, b"SELECT ?, ?"),
+        command(0x17, &execution),
+        command(0x18, b"\x01\0\0\0\0\0a piece"),
+        command(0x18, b"\x01\0\0\0\x01\0another"),
+        command(0x17, &execution),
+        command(0x1a, &[1, 0, 0, 0]),
+        command(0x17, &again),
+        command(0x1c, &[1, 0, 0, 0, 1, 0, 0, 0]),
+        command(0x19, &[1, 0, 0, 0]),
+    ]
+    .concat()
 }
 
 async fn read_packet(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
@@ -71,15 +91,26 @@ impl Target for MysqlTarget {
             query("SELECT 1"),
             query("SELECT * FROM system.parts"),
             several,
-            command(14, b""),                            // PING
-            command(2, b"default"),                      // INIT_DB
-            command(4, b"parts\0%"),                     // FIELD_LIST
-            command(0x16, b"SELECT ?"),                  // STMT_PREPARE
-            command(0x17, &[1, 0, 0, 0, 0, 1, 0, 0, 0]), // STMT_EXECUTE
-            command(0x11, b"root\0\0default\0"),         // CHANGE_USER
-            command(0x1f, b""),                          // RESET_CONNECTION
-            command(9, b""),                             // STATISTICS
-            command(1, b""),                             // QUIT
+            command(14, b""),        // PING
+            command(2, b"default"),  // INIT_DB
+            command(4, b"parts\0%"), // FIELD_LIST
+            prepared(&[253, 0, 8, 0], b"\x03abc\x01\0\0\0\0\0\0\0"),
+            prepared(
+                &[12, 0, 11, 0],
+                b"\x0b\xe8\x07\x02\x1d\x01\x02\x03\x04\0\0\0\x0c\0\x01\0\0\0\x01\x02\x03\x04\0\0\0",
+            ),
+            prepared(&[246, 0, 5, 0], b"\x05-1.50\0\0\0\0\0\0\xf8\x3f"),
+            command(0x16, b"SELECT a FROM nothing WHERE a = ?"),
+            command(0x17, &[1, 0, 0, 0, 0, 1, 0, 0, 0]), // STMT_EXECUTE of none
+            command(0x11, b"root\0\0default\0\xff\0caching_sha2_password\0"), // CHANGE_USER
+            command(0x11, b"root\0\0default\0"),
+            command(0x1b, &[0, 0]),       // SET_OPTION
+            command(0x0c, &[1, 0, 0, 0]), // PROCESS_KILL
+            query("PREPARE s FROM 'SELECT ?'; EXECUTE s USING @a; DEALLOCATE PREPARE s"),
+            query("SET @a = 1; SELECT @@global.port; SHOW WARNINGS"),
+            command(0x1f, b""), // RESET_CONNECTION
+            command(9, b""),    // STATISTICS
+            command(1, b""),    // QUIT
         ]
     }
 

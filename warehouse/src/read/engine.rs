@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use catalog::CatalogService;
+use catalog::{CatalogService, Offset, StreamId};
 use chrono::DateTime;
 use datafusion::catalog::SchemaProvider;
 use datafusion::common::DataFusionError;
@@ -19,7 +19,7 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as EngineStatement;
@@ -32,6 +32,7 @@ use vfs::World;
 use super::depth::shallow;
 use super::errors::ReadError;
 use super::pin::MemtableReader;
+use super::query_pins::QueryPins;
 use super::reader::PartReaders;
 use super::resolver::TableResolver;
 pub use super::runtime::QueryLimits;
@@ -196,8 +197,39 @@ impl ReadEngine {
         }
     }
 
+    /// The columns that `query` would yield: it is planned and not run.
+    ///
+    /// # Errors
+    /// As [`ReadEngine::query`], as far as they show before the first row.
+    pub async fn describe(&self, query: ReadQuery) -> Result<SchemaRef, ReadError> {
+        let statement = shallow(query.statement).map_err(|too_deep| ReadError::invalid(too_deep.message()))?;
+        let query = ReadQuery { statement, ..query };
+        only_queries(&query.statement)?;
+        let pins = self.snapshots.begin();
+        let (_, plan, _) = self.plan(&query, Statement::clone(&query.statement), &pins).await?;
+        Ok(Arc::clone(plan.schema().inner()))
+    }
+
     async fn attempt(&self, query: &ReadQuery, statement: Statement) -> Result<ReadAnswer, ReadError> {
         let pins = self.snapshots.begin();
+        let (state, plan, ends) = self.plan(query, statement, &pins).await?;
+        let plan = state.create_physical_plan(&plan).await?;
+        let mut rows = execute_stream(plan, state.task_ctx())?;
+        let schema = rows.schema();
+        let first = rows.next().await.transpose()?;
+        query.seen.answered(query.freshness, &ends);
+        let rest = rows.map(|batch| batch.map_err(ReadError::from));
+        let batches = futures::stream::iter(first.map(Ok)).chain(rest).inspect(move |_| _ = &pins);
+        Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
+    }
+
+    /// The statement's context and plan, and what its session has seen once it is answered.
+    async fn plan(
+        &self,
+        query: &ReadQuery,
+        statement: Statement,
+        pins: &Arc<QueryPins>,
+    ) -> Result<(SessionState, LogicalPlan, BTreeMap<StreamId, Offset>), ReadError> {
         let sources = Sources {
             database: &query.database,
             schemas: &query.schemas,
@@ -205,7 +237,7 @@ impl ReadEngine {
             snapshots: &self.snapshots,
             readers: &self.readers,
         };
-        let prepared = prepare(statement, &sources, query.freshness, &query.seen, &pins).await?;
+        let prepared = prepare(statement, &sources, query.freshness, &query.seen, pins).await?;
         let Prepared { statement, tables, ends, missing, is_of_the_server } = prepared;
         let state = self.state(query, tables, is_of_the_server);
         let plan = state
@@ -217,14 +249,7 @@ impl ReadEngine {
             .with_allow_dml(false)
             .with_allow_statements(false)
             .verify_plan(&plan)?;
-        let plan = state.create_physical_plan(&plan).await?;
-        let mut rows = execute_stream(plan, state.task_ctx())?;
-        let schema = rows.schema();
-        let first = rows.next().await.transpose()?;
-        query.seen.answered(query.freshness, &ends);
-        let rest = rows.map(|batch| batch.map_err(ReadError::from));
-        let batches = futures::stream::iter(first.map(Ok)).chain(rest).inspect(move |_| _ = &pins);
-        Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
+        Ok((state, plan, ends))
     }
 
     /// The context of one statement.

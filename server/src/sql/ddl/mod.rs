@@ -1,4 +1,4 @@
-//! Statements that change the catalog: databases, tables, pipelines. Owns their meaning and their messages; the records are
+//! Statements that change the catalog: databases, tables, pipelines, users. Owns their meaning and their messages; the records are
 //! the catalog's, and running pipelines the manager's.
 
 pub(crate) mod alter;
@@ -6,11 +6,13 @@ mod database;
 pub(crate) mod pipeline;
 mod pipeline_settings;
 mod table;
+mod user;
 
 use std::sync::Arc;
 
 use catalog::{Catalog, CatalogError};
 
+use super::accounts::RootPassword;
 use super::diagnostics::Diagnostics;
 use super::resolve::unknown_database;
 use super::seams::{PipelineControl, PipelineProbe};
@@ -32,6 +34,10 @@ pub(crate) struct Ddl<'a> {
     pub(crate) account: &'a str,
     /// The session's database.
     pub(crate) database: Option<&'a str>,
+    /// The session's user.
+    pub(crate) user: &'a str,
+    /// Who says what root's password is.
+    pub(crate) root_password: RootPassword,
     pub(crate) diagnostics: &'a mut Diagnostics,
 }
 
@@ -47,6 +53,9 @@ impl Ddl<'_> {
             Statement::DropPipeline { pipeline, if_exists } => self.drop_pipeline(pipeline, *if_exists).await,
             Statement::PausePipeline(pipeline) => self.pause_pipeline(pipeline).await,
             Statement::ResumePipeline { pipeline, how } => self.resume_pipeline(pipeline, how).await,
+            Statement::CreateUser { users, if_not_exists } => self.create_users(users, *if_not_exists).await,
+            Statement::AlterUser { users, if_exists } => self.alter_users(users, *if_exists).await,
+            Statement::DropUser { users, if_exists } => self.drop_users(users, *if_exists).await,
             _ => return None,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::super::statement::Statement;
 use super::cursor::{Cursor, Parsed};
-use super::{Fault, pipeline, table};
+use super::{Fault, pipeline, table, user};
 use crate::mysql::SqlError;
 
 /// CREATE …
@@ -20,15 +20,16 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
         Some("INDEX" | "UNIQUE" | "FULLTEXT" | "SPATIAL") => {
             Err(SqlError::not_supported("CREATE INDEX; sort the table by its ORDER BY (…) instead").into())
         }
-        Some("USER" | "ROLE") => {
-            let what = "CREATE USER; there is one user, root, whose password is set at the server's start";
+        Some("USER") => user::create_user(cursor),
+        Some("ROLE") => {
+            let what = "CREATE ROLE; who may log in may do everything: CREATE USER is enough";
             Err(SqlError::not_supported(what).into())
         }
         Some("FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "WAREHOUSE" | "SERVER") => {
             let what = cursor.peek_word().unwrap_or_default();
             Err(SqlError::not_supported(&format!("CREATE {what}")).into())
         }
-        _ => Ok(cursor.expected("DATABASE, TABLE or PIPELINE")?),
+        _ => Ok(cursor.expected("DATABASE, TABLE, PIPELINE or USER")?),
     }
 }
 
@@ -42,7 +43,7 @@ fn create_database(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
 }
 
 /// DROP …
-pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
     cursor.expect_word("DROP")?;
     let what = cursor.peek_word().unwrap_or_default();
     match what.as_str() {
@@ -62,15 +63,17 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
             let _ = cursor.take_word("RESTRICT") || cursor.take_word("CASCADE");
             Ok(Statement::DropTable { tables, if_exists })
         }
+        "PREPARE" => Ok(super::prepared::deallocate_after_verb(cursor)?),
+        "USER" => user::drop_user(cursor),
         "PIPELINE" => {
             cursor.parser.advance_token();
             let if_exists = cursor.if_exists();
             Ok(Statement::DropPipeline { pipeline: cursor.name()?, if_exists })
         }
-        "VIEW" | "INDEX" | "USER" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "ROLE" | "WAREHOUSE" => {
+        "VIEW" | "INDEX" | "FUNCTION" | "PROCEDURE" | "TRIGGER" | "EVENT" | "ROLE" | "WAREHOUSE" => {
             cursor.skip_statement();
             Ok(Statement::Unsupported { what: format!("DROP {what}"), instead: "there are none" })
         }
-        _ => cursor.expected("DATABASE, TABLE or PIPELINE"),
+        _ => Ok(cursor.expected("DATABASE, TABLE, PIPELINE or USER")?),
     }
 }

@@ -9,14 +9,19 @@ mod create;
 pub(super) mod cursor;
 mod pipeline;
 mod place;
+mod prepared;
 mod set;
 mod show;
 mod table;
+mod user;
+
+use std::ops::Range;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::bind;
 use super::dialect::MillraceDialect;
 use super::headings;
 use super::limits::Limits;
@@ -24,18 +29,99 @@ use super::statement::{Query, Show, ShowFilter, ShowWhat, Statement};
 use crate::mysql::SqlError;
 use cursor::{Cursor, Parsed, begins_query};
 
-pub(crate) use place::Lines;
+pub(crate) use place::{Lines, Walk};
 
 /// MySQL's number for a statement without a statement.
 const EMPTY: u16 = 1065;
 
+/// MySQL's number for more parameters than the protocol can count.
+const TOO_MANY_PARAMETERS: u16 = 1390;
+
 /// Reads one statement.
 pub(crate) fn parse(text: &str, limits: &Limits) -> Result<Statement, SqlError> {
+    let tokens = tokens(text, limits)?;
+    if let Some(parameter) = tokens.iter().find(|token| is_parameter(&token.token)) {
+        let what = "? stands for a value in a prepared statement only; write the value, or prepare the statement";
+        return Err(place::fault_at(text, what, parameter.span.start));
+    }
+    read_whole(text, tokens)
+}
+
+/// Reads a statement in which each `?` stands for a value, and how many there are. They are numbered in the syntax tree, from
+/// 1 on.
+pub(crate) fn parse_prepared(text: &str, limits: &Limits) -> Result<(Statement, u16), SqlError> {
+    let mut tokens = tokens(text, limits)?;
+    let mut count = 0_usize;
+    for token in tokens.iter_mut().filter(|token| is_parameter(&token.token)) {
+        if token.token != Token::Placeholder("?".to_owned()) {
+            return Err(place::fault_at(text, "write ? without a number behind it", token.span.start));
+        }
+        count += 1;
+        token.token = Token::Placeholder(format!("?{count}"));
+    }
+    let Ok(parameters) = u16::try_from(count) else {
+        let message =
+            format!("Prepared statement contains too many placeholders: {count}, and there may be {}", u16::MAX);
+        return Err(SqlError::new(TOO_MANY_PARAMETERS, message));
+    };
+    let first = tokens.iter().find(|token| is_parameter(&token.token)).map(|token| token.span.start);
+    let mut statement = read_whole(text, tokens)?;
+    match first {
+        Some(first) if bind::count(&mut statement) != count => {
+            Err(place::fault_at(text, "? stands where this statement has no expression; write the value", first))
+        }
+        _ => Ok((statement, parameters)),
+    }
+}
+
+/// Where each statement of `text` stands: between semicolons. A text that cannot be cut into tokens is whole from the last
+/// semicolon before the fault on.
+pub(crate) fn statements(text: &str, limits: &Limits) -> Vec<Range<usize>> {
+    if limits.check_text(text).is_err() {
+        return vec![0..text.len()];
+    }
+    let mut tokens = Vec::new();
+    // The fault is told when the statement that has it is executed.
+    let fault = Tokenizer::new(&MillraceDialect, text).tokenize_with_location_into_buf(&mut tokens);
+    let mut found = Vec::new();
+    let (mut start, mut is_empty) = (0, true);
+    let mut walk = place::Walk::of(text);
+    for token in &tokens {
+        match token.token {
+            Token::Whitespace(_) | Token::EOF => {}
+            Token::SemiColon => {
+                let end = walk.byte(token.span.start);
+                // A semicolon within a comment that is opened has the comment's place.
+                if text.as_bytes().get(end) == Some(&b';') {
+                    if !is_empty {
+                        found.push(start..end);
+                    }
+                    (start, is_empty) = (end + 1, true);
+                }
+            }
+            _ => is_empty = false,
+        }
+    }
+    if !is_empty || fault.is_err() {
+        found.push(start..text.len());
+    }
+    if found.is_empty() { vec![0..text.len()] } else { found }
+}
+
+fn tokens(text: &str, limits: &Limits) -> Result<Vec<TokenWithSpan>, SqlError> {
     limits.check_text(text)?;
     let tokens = Tokenizer::new(&MillraceDialect, text)
         .tokenize_with_location()
         .map_err(|error| place::token_error(text, &error))?;
     limits.check_tokens(&tokens)?;
+    Ok(tokens)
+}
+
+fn is_parameter(token: &Token) -> bool {
+    matches!(token, Token::Placeholder(name) if name.starts_with('?'))
+}
+
+fn read_whole(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlError> {
     let mut cursor = Cursor::new(text, tokens);
     while cursor.take(&Token::SemiColon) {}
     if cursor.at_end() {
@@ -110,16 +196,23 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
     match first.as_deref().unwrap_or_default() {
         "EXPLAIN" | "DESCRIBE" | "DESC" => Ok(explain(cursor)?),
         "CREATE" => create::create(cursor),
-        "DROP" => Ok(create::drop(cursor)?),
+        "DROP" => create::drop(cursor),
         "ALTER" if cursor.peek_nth_word(1).as_deref() == Some("PIPELINE") => Ok(alter::alter_pipeline(cursor, false)?),
         "PAUSE" => Ok(pipeline::pause(cursor)?),
         "RESUME" => Ok(pipeline::resume(cursor)?),
         "SYSTEM" => Ok(care::system(cursor)?),
         "RETRY" => Ok(care::retry(cursor)?),
-        "SHOW" => Ok(show::show(cursor)?),
-        "SET" => Ok(set::set(cursor)?),
+        "SHOW" => show::show(cursor),
+        "SET" => set::set(cursor),
+        "ALTER" if cursor.peek_nth_word(1).as_deref() == Some("USER") => {
+            cursor.parser.advance_token();
+            user::alter_user(cursor)
+        }
         "USE" => Ok(use_database(cursor)?),
         "KILL" => Ok(kill(cursor)?),
+        "PREPARE" => Ok(prepared::prepare(cursor)?),
+        "EXECUTE" => Ok(prepared::execute(cursor)?),
+        "DEALLOCATE" => Ok(prepared::deallocate(cursor)?),
         "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "LOCK" | "UNLOCK" => {
             cursor.skip_statement();
             Ok(Statement::Nothing)
@@ -190,8 +283,7 @@ fn unsupported(word: &str, cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         "INSERT" | "REPLACE" | "LOAD" => "write the rows to a Kafka topic that a pipeline reads (CREATE PIPELINE)",
         "UPDATE" | "DELETE" | "TRUNCATE" => "rows stay as they came; DROP TABLE removes them all",
         "ALTER" | "RENAME" => "create a new table with the columns wanted",
-        "PREPARE" | "EXECUTE" | "DEALLOCATE" => "send the statement with its values in it",
-        "GRANT" | "REVOKE" => "there is one user, root, whose password is set at the server's start",
+        "GRANT" | "REVOKE" => "who may log in may do everything: CREATE USER is enough",
         "CALL" | "DO" | "HANDLER" | "MERGE" | "TABLE" => "use SELECT",
         "ANALYZE" | "OPTIMIZE" | "CHECK" | "REPAIR" | "FLUSH" | "RESET" | "PURGE" | "CHECKSUM" => {
             "nothing needs to be done: the server keeps its tables by itself"

@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, TokenizerError, Word};
 
+use super::super::redact::may_hold_secret;
 use crate::mysql::SqlError;
 
 /// Characters shown on either side of a faulty place.
@@ -38,6 +39,32 @@ impl Lines {
     /// The text between two places.
     pub(crate) fn slice<'a>(&self, text: &'a str, start: Location, end: Location) -> Option<&'a str> {
         text.get(self.byte(text, start)?..self.byte(text, end)?)
+    }
+}
+
+/// Finds the bytes of places that come one after the other, each in the time of what lies between it and the one before.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    letters: std::iter::Peekable<std::str::CharIndices<'a>>,
+    at: Location,
+    length: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self { letters: text.char_indices().peekable(), at: Location::new(1, 1), length: text.len() }
+    }
+
+    /// The byte at `place`, or at the place before, where that lies behind it.
+    pub(crate) fn byte(&mut self, place: Location) -> usize {
+        while self.at < place {
+            let Some((_, letter)) = self.letters.next() else { break };
+            self.at = match letter {
+                '\n' => Location::new(self.at.line + 1, 1),
+                _ => Location::new(self.at.line, self.at.column + 1),
+            };
+        }
+        self.letters.peek().map_or(self.length, |(at, _)| *at)
     }
 }
 
@@ -80,7 +107,19 @@ pub(crate) fn token_error(text: &str, error: &TokenizerError) -> SqlError {
     syntax_error_at(text, &plain(&error.message), error.location)
 }
 
+/// A fault that is found after the parser.
+pub(super) fn fault_at(text: &str, what: &str, place: Location) -> SqlError {
+    syntax_error_at(text, what, place)
+}
+
 fn syntax_error_at(text: &str, what: &str, place: Location) -> SqlError {
+    // What the parser says quotes the text too.
+    if may_hold_secret(text) {
+        let (line, column) = (place.line, place.column);
+        return SqlError::syntax(&format!(
+            "it cannot be read at line {line}, column {column}; the text is not shown, because it may hold a password"
+        ));
+    }
     let line = text.lines().nth(usize::try_from(place.line).unwrap_or(1).saturating_sub(1)).unwrap_or_default();
     let column = usize::try_from(place.column).unwrap_or(1).max(1) - 1;
     let first = column.saturating_sub(AROUND);

@@ -5,10 +5,14 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::statement::{Setting, Statement};
 use super::cursor::{Cursor, Parsed};
+use super::{Fault, user};
 
 /// SET …
-pub(super) fn set(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+pub(super) fn set(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
     cursor.expect_word("SET")?;
+    if let Some(password) = user::set_password(cursor)? {
+        return Ok(password);
+    }
     let mut settings = setting(cursor)?;
     while cursor.take(&Token::Comma) {
         settings.extend(setting(cursor)?);
@@ -23,19 +27,33 @@ fn setting(cursor: &mut Cursor<'_>) -> Parsed<Vec<Setting>> {
     if cursor.take_words(&["CHARACTER", "SET"]) || cursor.take_word("CHARSET") {
         return Ok(vec![Setting::Names { charset: charset(cursor)?, collation: None }]);
     }
-    if matches!(cursor.peek_word().as_deref(), Some("GLOBAL" | "SESSION" | "LOCAL" | "PERSIST"))
+    let mut is_global = false;
+    let scope = cursor.peek_word();
+    if matches!(scope.as_deref(), Some("GLOBAL" | "SESSION" | "LOCAL" | "PERSIST" | "PERSIST_ONLY"))
         && !matches!(cursor.parser.peek_nth_token_ref(1).token, Token::Eq | Token::Assignment)
     {
         cursor.parser.advance_token();
+        is_global = scope.as_deref().is_some_and(is_of_all);
     }
     if cursor.take_word("TRANSACTION") {
-        return transaction(cursor);
+        let settings = transaction(cursor)?;
+        let global = Setting::Global { name: "transaction_isolation".into() };
+        return Ok(if is_global { vec![global] } else { settings });
     }
     if cursor.take_words(&["TIME", "ZONE"]) {
         let value = value(cursor)?;
         return Ok(vec![Setting::Variable { name: "time_zone".into(), value }]);
     }
-    Ok(vec![assignment(cursor)?])
+    let setting = assignment(cursor)?;
+    Ok(vec![match setting {
+        Setting::Variable { name, .. } if is_global => Setting::Global { name },
+        setting => setting,
+    }])
+}
+
+/// Whether a word is the scope of all sessions.
+fn is_of_all(scope: &str) -> bool {
+    ["GLOBAL", "PERSIST", "PERSIST_ONLY"].iter().any(|known| known.eq_ignore_ascii_case(scope))
 }
 
 fn names(cursor: &mut Cursor<'_>) -> Parsed<Setting> {
@@ -63,12 +81,15 @@ fn assignment(cursor: &mut Cursor<'_>) -> Parsed<Setting> {
         let name = name.split_off(1);
         return user_variable(cursor, name);
     }
+    let mut is_global = false;
     while cursor.take(&Token::Period) {
+        is_global |= is_of_all(name.trim_start_matches('@'));
         name = cursor.identifier()?;
     }
     let name = name.trim_start_matches('@').to_ascii_lowercase();
     expect_assignment(cursor)?;
-    Ok(Setting::Variable { name, value: value(cursor)? })
+    let value = value(cursor)?;
+    Ok(if is_global { Setting::Global { name } } else { Setting::Variable { name, value } })
 }
 
 fn user_variable(cursor: &mut Cursor<'_>, name: String) -> Parsed<Setting> {

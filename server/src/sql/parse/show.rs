@@ -2,35 +2,47 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::super::statement::{Name, Show, ShowFilter, ShowWhat, Statement};
+use super::super::statement::{Account, Name, Show, ShowFilter, ShowWhat, Statement};
 use super::cursor::{Cursor, Parsed};
+use super::{Fault, user};
 
 /// What SHOW can show, for the message about what it cannot.
 const NOUNS: &str = "DATABASES, TABLES, COLUMNS, CREATE TABLE, PIPELINES, TASKS, WORKERS, STREAMS, INCIDENTS, SETTINGS, \
-                     VARIABLES, STATUS, WARNINGS or PROCESSLIST";
+                     VARIABLES, STATUS, WARNINGS, GRANTS, USERS or PROCESSLIST";
 
 /// SHOW …
-pub(super) fn show(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
     cursor.expect_word("SHOW")?;
-    let full = modifiers(cursor);
-    let what = what(cursor, full)?;
+    let modifiers = modifiers(cursor);
+    let what = match cursor.take_word("GRANTS") {
+        true => ShowWhat::Grants(if cursor.take_word("FOR") { user::account(cursor)? } else { Account::Current }),
+        false => what(cursor, modifiers)?,
+    };
     let filter = filter(cursor)?;
     Ok(Statement::Show(Box::new(Show { what, filter })))
 }
 
-/// The words before the noun; whether FULL is among them.
-fn modifiers(cursor: &mut Cursor<'_>) -> bool {
-    let mut full = false;
+/// The words before the noun that change something.
+#[derive(Clone, Copy, Default)]
+struct Modifiers {
+    full: bool,
+    global: bool,
+}
+
+fn modifiers(cursor: &mut Cursor<'_>) -> Modifiers {
+    let mut found = Modifiers::default();
     loop {
         if cursor.take_word("FULL") {
-            full = true;
-        } else if !["EXTENDED", "GLOBAL", "SESSION", "LOCAL", "STORAGE"].iter().any(|word| cursor.take_word(word)) {
-            return full;
+            found.full = true;
+        } else if cursor.take_word("GLOBAL") {
+            found.global = true;
+        } else if !["EXTENDED", "SESSION", "LOCAL", "STORAGE"].iter().any(|word| cursor.take_word(word)) {
+            return found;
         }
     }
 }
 
-fn what(cursor: &mut Cursor<'_>, full: bool) -> Parsed<ShowWhat> {
+fn what(cursor: &mut Cursor<'_>, Modifiers { full, global }: Modifiers) -> Parsed<ShowWhat> {
     let noun = cursor.peek_word().unwrap_or_default();
     if noun == "CREATE" {
         cursor.parser.advance_token();
@@ -46,8 +58,9 @@ fn what(cursor: &mut Cursor<'_>, full: bool) -> Parsed<ShowWhat> {
         "STREAMS" => ShowWhat::Streams,
         "INCIDENTS" => ShowWhat::Incidents,
         "SETTINGS" => ShowWhat::Settings,
-        "VARIABLES" => ShowWhat::Variables,
-        "STATUS" => ShowWhat::Status,
+        "USERS" => ShowWhat::Users,
+        "VARIABLES" => ShowWhat::Variables { global },
+        "STATUS" => ShowWhat::Status { global },
         "ENGINES" => ShowWhat::Engines,
         "CHARSET" => ShowWhat::Charset,
         "COLLATION" => ShowWhat::Collation,
@@ -74,7 +87,6 @@ fn what_of(cursor: &mut Cursor<'_>, noun: &str, full: bool) -> Parsed<ShowWhat> 
         "FUNCTION",
         "TRIGGERS",
         "EVENTS",
-        "GRANTS",
         "WARNINGS",
         "ERRORS",
     ];
@@ -101,12 +113,6 @@ fn what_of(cursor: &mut Cursor<'_>, noun: &str, full: bool) -> Parsed<ShowWhat> 
         }
         "TRIGGERS" => database(cursor).map(|_| ShowWhat::Triggers),
         "EVENTS" => database(cursor).map(|_| ShowWhat::Events),
-        "GRANTS" => {
-            if cursor.take_word("FOR") {
-                cursor.skip_statement();
-            }
-            Ok(ShowWhat::Grants)
-        }
         "ERRORS" => limit(cursor).map(|()| ShowWhat::Errors),
         _ => limit(cursor).map(|()| ShowWhat::Warnings),
     }

@@ -241,8 +241,8 @@ fn show_in_all_its_nouns() {
     assert_eq!(shown("SHOW CREATE TABLE \"t\""), ShowWhat::CreateTable(name("t")));
     assert_eq!(shown("SHOW CREATE PIPELINE p"), ShowWhat::CreatePipeline(name("p")));
     assert_eq!(shown("SHOW PIPELINES FROM d LIKE 'x'"), ShowWhat::Pipelines { database: Some("d".into()) });
-    assert_eq!(shown("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('a', 'b')"), ShowWhat::Variables);
-    assert_eq!(shown("SHOW SESSION STATUS LIKE 'Ssl_cipher'"), ShowWhat::Status);
+    assert_eq!(shown("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('a', 'b')"), ShowWhat::Variables { global: true });
+    assert_eq!(shown("SHOW SESSION STATUS LIKE 'Ssl_cipher'"), ShowWhat::Status { global: false });
     assert_eq!(shown("SHOW COUNT(*) WARNINGS"), ShowWhat::CountWarnings);
     assert_eq!(shown("SHOW WARNINGS LIMIT 10"), ShowWhat::Warnings);
     assert_eq!(shown("SHOW CHARACTER SET"), ShowWhat::Charset);
@@ -302,7 +302,7 @@ fn what_is_not_built_names_the_alternative() {
         ("UPDATE t SET a = 1", "rows stay as they came"),
         ("ALTER TABLE t ADD COLUMN b INT", "create a new table"),
         ("TRUNCATE TABLE t", "DROP TABLE"),
-        ("GRANT ALL ON *.* TO x", "one user"),
+        ("GRANT ALL ON *.* TO x", "may do everything"),
     ] {
         let Statement::Unsupported { what, instead } = read(text) else { panic!("{text}") };
         assert!(
@@ -372,4 +372,59 @@ fn tables_are_verified_and_error_rows_retried() {
         panic!("it has a condition")
     };
     assert!(refused("SYSTEM FLUSH LOGS").message.contains("VERIFY"));
+}
+
+#[test]
+fn several_statements_are_told_apart_by_their_tokens() {
+    let cut = |text: &str| -> Vec<String> {
+        statements(text, &Limits::default()).into_iter().map(|range| text[range].trim().to_owned()).collect()
+    };
+    assert_eq!(
+        cut("SELECT 1; SELECT 'a;b' ; -- c;\n/* ; */ SELECT `;`;;"),
+        ["SELECT 1", "SELECT 'a;b'", "-- c;\n/* ; */ SELECT `;`"]
+    );
+    assert_eq!(cut("SELECT 'grüße;'; SELECT 2"), ["SELECT 'grüße;'", "SELECT 2"]);
+    assert_eq!(cut("SELECT 1"), ["SELECT 1"]);
+    assert_eq!(cut(" ; "), [";"]);
+    assert_eq!(cut("SELECT 1; SELECT 'never closed"), ["SELECT 1", "SELECT 'never closed"]);
+    assert_eq!(cut("SET @a = 'x\\';'; SELECT 1"), ["SET @a = 'x\\';'", "SELECT 1"]);
+}
+
+#[test]
+fn a_parameter_stands_for_a_value_in_a_prepared_statement_only() {
+    let limits = Limits::default();
+    let error = refused("SELECT ?");
+    assert_eq!((error.code, error.message.contains("line 1, column 8")), (1064, true), "{}", error.message);
+    assert_eq!(parse_prepared("SELECT ?, '?', `?`, ? -- ?", &limits).unwrap().1, 2);
+    for wrong in ["CREATE DATABASE ?", "SELECT ?7", "SHOW TABLES LIKE ?", "USE ?", "SELECT * FROM ?"] {
+        assert_eq!(parse_prepared(wrong, &limits).unwrap_err().code, 1064, "{wrong}");
+    }
+    let many = format!("SELECT {}", vec!["?"; 65_536].join(","));
+    assert_eq!(parse_prepared(&many, &limits).unwrap_err().code, 1390);
+}
+
+#[test]
+fn users_are_named_in_every_way_and_their_passwords_never_shown() {
+    use super::super::statement::Account;
+    for text in ["app", "'app'", "`app`", "app@'%'", "'app'@'%'", "`app`@`%`", "\"app\"@\"%\"", "'app'@''"] {
+        let statement = read(&format!("CREATE USER IF NOT EXISTS {text} IDENTIFIED BY 'hunter2' REQUIRE NONE"));
+        assert!(!format!("{statement:?}").contains("hunter2"));
+        let Statement::CreateUser { users, if_not_exists: true } = statement else { panic!("{text}") };
+        assert_eq!(users[0].account, Account::Named("app".into()), "{text}");
+    }
+    assert_eq!(refused("CREATE USER app@localhost").code, 1235);
+    assert_eq!(refused("CREATE USER app IDENTIFIED WITH sha256_password BY 'x'").code, 1524);
+    assert!(matches!(read("ALTER USER CURRENT_USER() IDENTIFIED BY 'x'"), Statement::AlterUser { .. }));
+    assert!(matches!(read("ALTER USER user IDENTIFIED BY 'x'"), Statement::AlterUser { .. }));
+    assert!(matches!(read("SET PASSWORD = 'x'"), Statement::AlterUser { .. }));
+    assert!(matches!(read("SET PASSWORD FOR 'app'@'%' = 'x'"), Statement::AlterUser { .. }));
+    assert!(matches!(read("DROP USER IF EXISTS a, b"), Statement::DropUser { if_exists: true, .. }));
+    for wrong in
+        ["ALTER USER app IDENTIFIED BY 'hunter2' x", "CREATE USER app IDENTIFIED BY 'hunter2", "SET PASSWORD 'hunter2'"]
+    {
+        let error = refused(wrong);
+        assert!(error.code == 1064 && !error.message.contains("hunter2"), "{}", error.message);
+    }
+    assert_eq!(shown("SHOW GRANTS FOR app"), ShowWhat::Grants(Account::Named("app".into())));
+    assert_eq!(shown("SHOW GRANTS"), ShowWhat::Grants(Account::Current));
 }

@@ -5,6 +5,12 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::*;
 use crate::sql::dialect::MillraceDialect;
+use crate::sql::variables::ServerFacts;
+
+fn variables() -> Variables {
+    let facts = ServerFacts { server_version: "8.4.0-x".into(), ..ServerFacts::default() };
+    Variables::new(std::sync::Arc::new(facts))
+}
 
 fn rewritten_under(text: &str, variables: &Variables) -> Result<String, SqlError> {
     let mut statement = Parser::new(&MillraceDialect).try_with_sql(text).unwrap().parse_statement().unwrap();
@@ -21,7 +27,7 @@ fn rewritten_under(text: &str, variables: &Variables) -> Result<String, SqlError
 }
 
 fn rewritten(text: &str) -> String {
-    rewritten_under(text, &Variables::new("8.4.0-x")).unwrap()
+    rewritten_under(text, &variables()).unwrap()
 }
 
 #[test]
@@ -45,7 +51,7 @@ fn what_the_session_knows_becomes_a_literal() {
     );
     assert_eq!(rewritten("SELECT CURRENT_USER(), `current_user`"), "SELECT 'root@host', `current_user`");
     assert_eq!(rewritten("SELECT CURRENT_DATE, UNIX_TIMESTAMP()"), "SELECT DATE '2013-01-31', 1359633600");
-    let error = rewritten_under("SELECT @@nothing.such", &Variables::new("8")).unwrap_err();
+    let error = rewritten_under("SELECT @@nothing.such", &variables()).unwrap_err();
     assert_eq!(error.code, 1193);
 }
 
@@ -69,7 +75,7 @@ fn parts_of_dates_and_their_formats_become_the_engines() {
     }
     for format in ["'%D'", "concat('%', 'Y')", "5"] {
         let statement = format!("SELECT DATE_FORMAT(a, {format})");
-        assert_eq!(rewritten_under(&statement, &Variables::new("8")).unwrap_err().code, 1235, "{format}");
+        assert_eq!(rewritten_under(&statement, &variables()).unwrap_err().code, 1235, "{format}");
     }
 }
 
@@ -79,7 +85,7 @@ fn every_function_of_our_own_is_rewritten() {
         let calls = ["()", "(a)", "(a, INTERVAL 1 DAY)", "(a, b)", "(a, b, c)"];
         let changes = |arguments: &&str| {
             let call = format!("SELECT {name}{arguments}");
-            rewritten_under(&call, &Variables::new("8")).is_ok_and(|text| text != call)
+            rewritten_under(&call, &variables()).is_ok_and(|text| text != call)
         };
         assert!(calls.iter().any(changes), "{name}");
     }
@@ -116,7 +122,7 @@ fn operators_and_calls_become_the_engines() {
 fn clauses_that_mean_nothing_here_are_left_out() {
     assert_eq!(rewritten("SELECT SQL_CALC_FOUND_ROWS a FROM t USE INDEX (x) FOR UPDATE"), "SELECT a FROM t");
     assert_eq!(rewritten("SELECT 1 FROM DUAL WHERE 1 = 1"), "SELECT 1 WHERE 1 = 1");
-    assert!(rewritten_under("SELECT 1 INTO x", &Variables::new("8")).is_err());
+    assert!(rewritten_under("SELECT 1 INTO x", &variables()).is_err());
 }
 
 #[test]
@@ -137,7 +143,7 @@ fn columns_of_the_same_name_are_told_apart() {
 
 #[test]
 fn pipes_join_texts_where_the_session_wants_it() {
-    let mut variables = Variables::new("8");
+    let mut variables = variables();
     variables.set("sql_mode", Some(Value::Text("pipes_as_concat".into()))).unwrap();
     assert_eq!(rewritten_under("SELECT a || b", &variables).unwrap(), "SELECT a || b");
 }

@@ -5,25 +5,39 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use catalog::CatalogError;
 use datafusion::sql::sqlparser::ast::{self, Expr, SelectItem, SetExpr, UnaryOperator, Value as Literal};
 
+use super::super::accounts::users;
+use super::super::alike::did_you_mean;
 use super::super::create_text;
 use super::super::ddl::pipeline::no_such_pipeline;
 use super::super::errors::of_catalog;
 use super::super::parse::parse_own;
 use super::super::resolve::{ERRORS_SUFFIX, no_such_table};
 use super::super::show::show_query;
-use super::super::statement::{Name, Query, Setting, Show, ShowWhat};
+use super::super::statement::{Account, Name, Query, Setting, Show, ShowWhat};
 use super::super::system::SystemTable;
-use super::super::variables::Value;
+use super::super::variables::{Kind, Value, definition, unknown};
 use super::Session;
 use super::rows::{Limit, next_batch, one_row};
 use crate::mysql::{Answer, SqlError};
 
 /// MySQL's number for a variable that does not exist.
 const UNKNOWN_VARIABLE: u16 = 1193;
+/// MySQL's number for a character set that it does not know.
+const UNKNOWN_CHARSET: u16 = 1115;
 /// MySQL's number for a time zone that it does not know.
 const TIME_ZONE: u16 = 1298;
+/// MySQL's number for SHOW GRANTS of a user that is not there.
+const NO_SUCH_GRANT: u16 = 1141;
 /// MySQL's number for SHOW CREATE of something that is another thing.
 const NOT_A_TABLE: u16 = 1347;
+
+/// What a SHOW comes down to.
+pub(super) enum Shown {
+    /// A query.
+    Query(Query),
+    /// Its one row.
+    Answer(Answer),
+}
 
 impl Session {
     /// Assigns from left to right; each sees those before it. A fault undoes none of them, as in MySQL.
@@ -34,11 +48,13 @@ impl Session {
                     let value = self.value_of(value, limit).await?;
                     self.set_variable(&name, value)?;
                 }
+                Setting::Global { name } => return Err(refuse_global(&name)),
                 Setting::User { name, value } => {
                     let value = self.value_of(value, limit).await?.unwrap_or(Value::Null);
                     self.variables.set_user(&name, value);
                 }
                 Setting::Names { charset, collation } => {
+                    self.warn_of_charset(charset.as_deref());
                     self.variables.set_names(charset.as_deref(), collation.as_deref())?;
                 }
                 Setting::Isolation(level) => {
@@ -64,12 +80,24 @@ impl Session {
                 self.diagnostics.warn(TIME_ZONE, format!("time_zone '{zone}' has no effect: times are shown in UTC"));
             }
         }
+        if definition(name).is_some_and(|definition| definition.kind == Kind::Charset) {
+            self.warn_of_charset(value.as_ref().map(Value::shown).as_deref());
+        }
         match self.variables.set(name, value) {
             Err(error) if error.code == UNKNOWN_VARIABLE => {
                 self.diagnostics.warn(error.code, error.message);
                 Ok(())
             }
             set => set,
+        }
+    }
+
+    fn warn_of_charset(&mut self, charset: Option<&str>) {
+        const AS_UTF8: [&str; 7] = ["", "utf8", "utf8mb3", "utf8mb4", "binary", "ascii", "us-ascii"];
+        let charset = charset.unwrap_or_default();
+        if !AS_UTF8.iter().any(|known| known.eq_ignore_ascii_case(charset)) {
+            let message = format!("character set '{charset}' has no effect: text is read and sent in utf8mb4");
+            self.diagnostics.warn(UNKNOWN_CHARSET, message);
         }
     }
 
@@ -92,10 +120,20 @@ impl Session {
 
     /// SHOW …
     pub(super) async fn show(&mut self, show: Show, limit: &Limit) -> Result<Answer, SqlError> {
+        match self.shown(show).await? {
+            Shown::Query(query) => self.query(query, limit).await,
+            Shown::Answer(answer) => Ok(answer),
+        }
+    }
+
+    /// What a SHOW comes down to.
+    pub(super) async fn shown(&self, show: Show) -> Result<Shown, SqlError> {
         let database = match &show.what {
-            ShowWhat::CreateTable(table) => return self.show_create_table(table).await,
-            ShowWhat::CreatePipeline(pipeline) => return self.show_create_pipeline(pipeline).await,
-            ShowWhat::CreateDatabase(name) => return self.show_create_database(name).await,
+            ShowWhat::CreateTable(table) => return self.show_create_table(table).await.map(Shown::Answer),
+            ShowWhat::CreatePipeline(pipeline) => {
+                return self.show_create_pipeline(pipeline).await.map(Shown::Answer);
+            }
+            ShowWhat::CreateDatabase(name) => return self.show_create_database(name).await.map(Shown::Answer),
             ShowWhat::Tables { database, .. } | ShowWhat::TableStatus { database } => {
                 self.database_for(database.as_deref()).await?
             }
@@ -105,11 +143,15 @@ impl Session {
                 self.require_table(&database, &table.name).await?;
                 database
             }
+            ShowWhat::Grants(Account::Named(name)) => {
+                self.require_user(name).await?;
+                String::new()
+            }
             _ => String::new(),
         };
         let (query, headings) =
             show_query(&show.what, &database, &show.filter).expect("every other SHOW has been dealt with");
-        self.query(Query { ast: Box::new(ast::Statement::Query(Box::new(query))), headings }, limit).await
+        Ok(Shown::Query(Query { ast: Box::new(ast::Statement::Query(Box::new(query))), headings }))
     }
 
     /// The database that was named, else the session's.
@@ -118,6 +160,17 @@ impl Session {
             Some(name) => self.database_named(name).await,
             None => Err(SqlError::no_database_selected()),
         }
+    }
+
+    async fn require_user(&self, name: &str) -> Result<(), SqlError> {
+        let users = users(&self.shared.components.catalog).await.map_err(|error| of_catalog(&error))?;
+        if users.iter().any(|user| user.name == name) {
+            return Ok(());
+        }
+        let hint = did_you_mean(name, users.iter().map(|user| user.name.as_str()));
+        let message = format!("There is no such grant defined for user '{name}' on host '%': there is no such user");
+        let message = if hint.is_empty() { message } else { format!("{message}; {hint}") };
+        Err(SqlError::new(NO_SUCH_GRANT, message))
     }
 
     async fn require_table(&self, database: &str, table: &str) -> Result<(), SqlError> {
@@ -172,6 +225,17 @@ impl Session {
     }
 }
 
+/// SET GLOBAL changes nothing here.
+fn refuse_global(name: &str) -> SqlError {
+    match definition(name) {
+        Some(_) => SqlError::not_supported(&format!(
+            "SET GLOBAL {name}; SET {name} changes it for this session, and what holds for all of them is in the server's \
+             settings (SHOW SETTINGS)"
+        )),
+        None => unknown(name),
+    }
+}
+
 /// The value of a literal, or of a word such as ON; the inner `None` is DEFAULT, the outer that it is something else.
 fn plain_value(expr: &Expr) -> Option<Option<Value>> {
     match expr {
@@ -190,10 +254,9 @@ fn plain_value(expr: &Expr) -> Option<Option<Value>> {
             _ => None,
         },
         Expr::Identifier(word) if word.value.starts_with('@') => None,
-        Expr::Identifier(word) => Some(match word.value.eq_ignore_ascii_case("DEFAULT") {
-            true => None,
-            false => Some(Value::Text(word.value.clone())),
-        }),
+        Expr::Identifier(word) if word.value.eq_ignore_ascii_case("DEFAULT") => Some(None),
+        Expr::Identifier(word) if word.value.eq_ignore_ascii_case("NULL") => Some(Some(Value::Null)),
+        Expr::Identifier(word) => Some(Some(Value::Text(word.value.clone()))),
         _ => None,
     }
 }

@@ -9,6 +9,7 @@ mod commits;
 mod empty;
 mod errors;
 mod incidents;
+mod keys;
 mod parts;
 mod pipeline_versions;
 mod pipelines;
@@ -19,6 +20,7 @@ mod server;
 mod settings;
 mod streams;
 mod tasks;
+mod users;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -57,9 +59,12 @@ pub(crate) enum SystemTable {
     Errors,
     Incidents,
     Settings,
+    Users,
+    Variables,
     Schemata,
     Tables,
     Columns,
+    Statistics,
     SessionVariables,
     GlobalVariables,
     SessionStatus,
@@ -74,7 +79,7 @@ pub(crate) enum SystemTable {
     Empty(usize),
 }
 
-const NAMED: [SystemTable; 23] = [
+const NAMED: [SystemTable; 26] = [
     SystemTable::Pipelines,
     SystemTable::PipelineVersions,
     SystemTable::Tasks,
@@ -85,9 +90,12 @@ const NAMED: [SystemTable; 23] = [
     SystemTable::Errors,
     SystemTable::Incidents,
     SystemTable::Settings,
+    SystemTable::Users,
+    SystemTable::Variables,
     SystemTable::Schemata,
     SystemTable::Tables,
     SystemTable::Columns,
+    SystemTable::Statistics,
     SystemTable::SessionVariables,
     SystemTable::GlobalVariables,
     SystemTable::SessionStatus,
@@ -133,7 +141,9 @@ impl SystemTable {
             | Self::Parts
             | Self::Errors
             | Self::Incidents
-            | Self::Settings => SYSTEM,
+            | Self::Settings
+            | Self::Users
+            | Self::Variables => SYSTEM,
             _ => INFORMATION_SCHEMA,
         }
     }
@@ -151,9 +161,12 @@ impl SystemTable {
             Self::Errors => "errors",
             Self::Incidents => "incidents",
             Self::Settings => "settings",
+            Self::Users => "users",
+            Self::Variables => "variables",
             Self::Schemata => "schemata",
             Self::Tables => "tables",
             Self::Columns => "columns",
+            Self::Statistics => "statistics",
             Self::SessionVariables => "session_variables",
             Self::GlobalVariables => "global_variables",
             Self::SessionStatus => "session_status",
@@ -181,9 +194,12 @@ impl SystemTable {
             Self::Errors => errors::COLUMNS,
             Self::Incidents => incidents::COLUMNS,
             Self::Settings => settings::COLUMNS,
+            Self::Users => users::COLUMNS,
+            Self::Variables => server::DESCRIBED,
             Self::Schemata => schema_objects::SCHEMATA,
             Self::Tables => schema_objects::TABLES,
             Self::Columns => schema_objects::COLUMNS,
+            Self::Statistics => keys::STATISTICS,
             Self::SessionVariables | Self::GlobalVariables | Self::SessionStatus | Self::GlobalStatus => {
                 server::VARIABLES
             }
@@ -210,10 +226,14 @@ impl SystemTable {
             Self::Errors => errors::rows(reader).await,
             Self::Incidents => incidents::rows(reader).await,
             Self::Settings => settings::rows(reader),
+            Self::Users => users::rows(reader).await,
             Self::Schemata => schema_objects::schemata(reader).await,
             Self::Tables => schema_objects::tables(reader, wanted).await,
             Self::Columns => schema_objects::columns(reader).await,
-            Self::SessionVariables | Self::GlobalVariables => server::variables(reader),
+            Self::Statistics => keys::statistics(reader).await,
+            Self::SessionVariables => server::variables(reader, server::Scope::Session),
+            Self::GlobalVariables => server::variables(reader, server::Scope::Global),
+            Self::Variables => server::described_variables(reader),
             Self::SessionStatus | Self::GlobalStatus => server::status(reader),
             Self::Engines => server::engines(),
             Self::CharacterSets => server::character_sets(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use catalog::{Catalog, CatalogError, Pipeline, Table, TableId};
 use std::collections::BTreeMap;
 
+use super::super::accounts::RootPassword;
 use super::super::diagnostics::Diagnostic;
 use super::super::seams::Runtime;
 use super::super::sessions::Sessions;
@@ -16,6 +17,7 @@ pub(crate) struct Reader {
     pub(crate) catalog: Catalog,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) root_password: RootPassword,
     pub(crate) session: SessionView,
 }
 
@@ -24,6 +26,8 @@ pub(crate) struct Reader {
 pub(crate) struct SessionView {
     pub(crate) variables: Variables,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) warning_count: u64,
+    pub(crate) error_count: u64,
 }
 
 impl Reader {

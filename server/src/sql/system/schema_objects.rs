@@ -10,6 +10,7 @@ use super::super::create_text::create_table;
 use super::super::literal::default_text;
 use super::super::resolve::ERRORS_SUFFIX;
 use super::cells::{Cell, Kind};
+use super::keys::column_key;
 use super::{ColumnDef, Reader, Rows, SystemTable};
 
 const CHARSET: &str = "utf8mb4";
@@ -255,7 +256,7 @@ fn column_row(table: &Arc<Table>, column: &Column, at: i64) -> Vec<Cell> {
         facts.is_text.then_some(CHARSET).into(),
         facts.is_text.then_some(COLLATION).into(),
         full_type.as_str().into(),
-        "".into(),
+        column_key(table, column.id).into(),
         "".into(),
         "select".into(),
         column.comment.as_str().into(),

@@ -1,5 +1,6 @@
 //! What a MySQL server tells of itself: variables, status, engines, character sets, connections, warnings.
 
+use super::super::variables::{Definition, Value};
 use super::cells::{Cell, Kind};
 use super::{ColumnDef, Reader, Rows};
 
@@ -54,15 +55,61 @@ pub(super) const PROCESSLIST: &[ColumnDef] = &[
 /// Not one of MySQL's: what SHOW WARNINGS and SHOW ERRORS stand on.
 pub(super) const WARNINGS: &[ColumnDef] = &[("LEVEL", Kind::Text), ("CODE", Kind::Int), ("MESSAGE", Kind::Text)];
 
-pub(super) fn variables(reader: &Reader) -> Rows {
-    let row = |(name, value): (&str, super::super::variables::Value)| vec![Cell::from(name), value.shown().into()];
-    Ok(reader.session.variables.all().into_iter().map(row).collect())
+/// `system.variables`: what becomes of each, beside its value.
+pub(super) const DESCRIBED: &[ColumnDef] = &[
+    ("name", Kind::Text),
+    ("value", Kind::Text),
+    ("global_value", Kind::Text),
+    ("type", Kind::Text),
+    ("effect", Kind::Text),
+];
+
+/// Whose values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Session,
+    Global,
+}
+
+pub(super) fn variables(reader: &Reader, scope: Scope) -> Rows {
+    let row = |(definition, session, global): (&Definition, Value, Value)| {
+        let value = if scope == Scope::Session { session } else { global };
+        vec![Cell::from(definition.name), value.shown().into()]
+    };
+    Ok(all_variables(reader).map(row).collect())
+}
+
+pub(super) fn described_variables(reader: &Reader) -> Rows {
+    let row = |(definition, session, global): (&Definition, Value, Value)| {
+        vec![
+            Cell::from(definition.name),
+            session.shown().into(),
+            global.shown().into(),
+            definition.type_name().into(),
+            definition.effect.as_str().into(),
+        ]
+    };
+    Ok(all_variables(reader).map(row).collect())
+}
+
+/// Two of them are not kept: they count what the last statement had to say.
+fn all_variables(reader: &Reader) -> impl Iterator<Item = (&'static Definition, Value, Value)> {
+    let count = |found: u64| Value::Int(i64::try_from(found).unwrap_or(i64::MAX));
+    let (warnings, errors) = (reader.session.warning_count, reader.session.error_count);
+    reader.session.variables.all().into_iter().map(move |(definition, session, global)| match definition.name {
+        "warning_count" => (definition, count(warnings), global),
+        "error_count" => (definition, count(errors), global),
+        _ => (definition, session, global),
+    })
 }
 
 pub(super) fn status(reader: &Reader) -> Rows {
     let counters = reader.sessions.counters();
     let pairs = [
         ("Connections", counters.connections.to_string()),
+        ("Max_used_connections", counters.connected_max.to_string()),
+        ("Prepared_stmt_count", counters.prepared.to_string()),
+        ("Queries", counters.statements.to_string()),
         ("Questions", counters.statements.to_string()),
         ("Ssl_cipher", String::new()),
         ("Ssl_version", String::new()),

@@ -1,0 +1,176 @@
+//! What the wire knows of one connection's prepared statements: how many parameters each has, the types that were bound last,
+//! and values that came in pieces. What a statement says is the session's.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+
+use super::error::SqlError;
+use super::fields::Fields;
+use super::handler::Prepared;
+use super::parameters::{self, Parameter, ParameterType, wrong};
+
+/// MySQL's number for a statement that was never prepared.
+const UNKNOWN_STATEMENT: u16 = 1243;
+/// MySQL's number for a fetch where there is nothing to be fetched.
+const NO_CURSOR: u16 = 1421;
+/// MySQL's number for a value that is too long.
+const TOO_LONG: u16 = 1153;
+
+/// The prepared statements of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Statements {
+    known: BTreeMap<u32, Statement>,
+    /// Bytes of long data, of all statements.
+    long_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Statement {
+    parameters: u16,
+    types: Vec<ParameterType>,
+    long: BTreeMap<u16, BytesMut>,
+    /// What was wrong with a piece of long data: told at the next execution, because a piece has no answer.
+    fault: Option<SqlError>,
+}
+
+impl Statements {
+    pub(super) fn add(&mut self, prepared: &Prepared) {
+        self.known.insert(prepared.id, Statement { parameters: prepared.parameters, ..Statement::default() });
+    }
+
+    pub(super) fn remove(&mut self, id: u32) {
+        self.reset(id);
+        self.known.remove(&id);
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Keeps one more piece of a parameter. All pieces together have at most `limit` bytes.
+    pub(super) fn add_long(&mut self, id: u32, parameter: u16, data: &[u8], limit: usize) {
+        let total = self.long_bytes.saturating_add(data.len());
+        let Some(statement) = self.known.get_mut(&id) else { return };
+        if parameter >= statement.parameters {
+            let cause = format!("it has {} parameters, and data came for number {parameter}", statement.parameters);
+            statement.fault = Some(wrong(&cause));
+        } else if total > limit {
+            let message = format!(
+                "Parameter {parameter} of a prepared statement is too long: the long data of a connection may have {limit} \
+                 bytes together (max_allowed_packet)"
+            );
+            statement.fault = Some(SqlError::new(TOO_LONG, message));
+        } else {
+            statement.long.entry(parameter).or_default().extend_from_slice(data);
+            self.long_bytes = total;
+        }
+    }
+
+    /// Forgets the long data of a statement; `false` where there is no such statement.
+    pub(super) fn reset(&mut self, id: u32) -> bool {
+        let Some(statement) = self.known.get_mut(&id) else { return false };
+        let forgotten: usize = statement.long.values().map(BytesMut::len).sum();
+        statement.long.clear();
+        statement.fault = None;
+        self.long_bytes -= forgotten;
+        true
+    }
+
+    /// Which statement a packet of COM_STMT_EXECUTE is about, and with what. Its long data is used up, whatever comes of it.
+    pub(super) fn execution(&mut self, packet: &[u8]) -> Result<(u32, Vec<Parameter>), SqlError> {
+        let mut fields = Fields::new(packet);
+        let short = |_| wrong("its packet ends before its first value");
+        let id = fields.u32().map_err(short)?;
+        // A cursor may be asked for; the rows come at once, as the protocol allows, and nothing says that one is open.
+        fields.u8().map_err(short)?;
+        fields.u32().map_err(short)?;
+        let Some(statement) = self.known.get_mut(&id) else { return Err(unknown(id, "mysqld_stmt_execute")) };
+        let outcome = match statement.fault.take() {
+            Some(fault) => Err(fault),
+            None => {
+                let long = std::mem::take(&mut statement.long);
+                self.long_bytes -= long.values().map(BytesMut::len).sum::<usize>();
+                let long: BTreeMap<u16, Bytes> = long.into_iter().map(|(at, bytes)| (at, bytes.freeze())).collect();
+                let long = |at| long.get(&at).cloned();
+                parameters::read(&mut fields, statement.parameters, &mut statement.types, long)
+            }
+        };
+        self.reset(id);
+        Ok((id, outcome?))
+    }
+
+    /// Why there is nothing to fetch.
+    pub(super) fn no_cursor(&self, id: u32) -> SqlError {
+        if !self.known.contains_key(&id) {
+            return unknown(id, "mysqld_stmt_fetch");
+        }
+        let message = format!("The statement ({id}) has no open cursor; its rows came with its execution");
+        SqlError::new(NO_CURSOR, message)
+    }
+}
+
+/// 1243: a statement that was never prepared, or was closed.
+pub(super) fn unknown(id: u32, given_to: &str) -> SqlError {
+    let message =
+        format!("Unknown prepared statement handler ({id}) given to {given_to}; prepare it on this connection");
+    SqlError::new(UNKNOWN_STATEMENT, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statements(parameters: u16) -> Statements {
+        let mut statements = Statements::default();
+        statements.add(&Prepared { id: 1, parameters, columns: None });
+        statements
+    }
+
+    /// The packet of an execution whose values are all long data, typed as text.
+    fn all_long(count: usize) -> Vec<u8> {
+        let types = [253, 0].repeat(count);
+        [&[1, 0, 0, 0, 0, 1, 0, 0, 0][..], &vec![0; count.div_ceil(8)], &[1], &types].concat()
+    }
+
+    #[test]
+    fn pieces_are_put_together_and_used_once() {
+        let mut statements = statements(1);
+        statements.add_long(1, 0, b"ab", 10);
+        statements.add_long(1, 0, b"cd", 10);
+        let packet = all_long(1);
+        assert_eq!(statements.execution(&packet).unwrap(), (1, vec![Parameter::Text("abcd".into())]));
+        assert_eq!(statements.long_bytes, 0);
+        assert_eq!(statements.execution(&packet).unwrap_err().code, 1210, "the value is not there a second time");
+    }
+
+    #[test]
+    fn too_much_long_data_fails_the_execution_and_the_one_after_it_is_free_of_it() {
+        let mut statements = statements(2);
+        statements.add_long(1, 0, b"123456", 8);
+        statements.add_long(1, 1, b"789", 8);
+        assert_eq!(statements.execution(&all_long(2)).unwrap_err().code, TOO_LONG);
+        assert_eq!(statements.long_bytes, 0);
+        for parameter in [0, 1] {
+            statements.add_long(1, parameter, b"x", 8);
+        }
+        assert!(statements.execution(&all_long(2)).is_ok());
+        statements.add_long(1, 2, b"x", 8);
+        assert_eq!(statements.execution(&all_long(2)).unwrap_err().code, 1210);
+        statements.add_long(9, 0, b"nobody's", 8);
+        assert_eq!(statements.long_bytes, 0);
+    }
+
+    #[test]
+    fn a_reset_and_a_close_let_go_of_long_data() {
+        let mut statements = statements(1);
+        statements.add_long(1, 0, b"x", 8);
+        assert!(statements.reset(1) && statements.long_bytes == 0);
+        statements.add_long(1, 0, b"x", 8);
+        statements.remove(1);
+        assert_eq!(statements.long_bytes, 0);
+        assert!(!statements.reset(1));
+        assert_eq!(statements.execution(&all_long(1)).unwrap_err().code, UNKNOWN_STATEMENT);
+        assert_eq!(statements.no_cursor(1).code, UNKNOWN_STATEMENT);
+    }
+}
