@@ -5,6 +5,7 @@
 //! | `ingest` | CPU time for each byte from broker to visible and to committed, wall rate, peak memory against the limit |
 //! | `stages` | the same bytes through each step alone, on one thread |
 //! | `latency` | produce-to-visible, at half of the rate that `ingest` finds or at a given one |
+//! | `inserts` | rows and commits per second of many clients that insert single rows; the cost of an INSERT SELECT |
 //! | `commits` | catalog commits per second and per fsync |
 //!
 //! The broker and the producer run in a process of their own, `produce`, so that their CPU time is not counted. The measure
@@ -19,6 +20,7 @@ mod feed;
 mod flights;
 mod ground;
 mod ingest;
+mod inserts;
 mod latency;
 mod machine;
 mod meter;
@@ -60,6 +62,8 @@ enum Command {
     Latency(latency::LatencyArgs),
     /// Commits to the embedded catalog, by several committers at once.
     Commits(commits::CommitsArgs),
+    /// INSERTs of single rows by many clients, and one of many rows.
+    Inserts(inserts::InsertsArgs),
     /// A broker and a producer, for the other commands.
     #[command(hide = true)]
     Produce(produce::ProduceArgs),
@@ -85,6 +89,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Produce(args) => return produce::run(&args),
         Command::Ingest(args) => threads.enable_all().build()?.block_on(ingest::run(&args))?,
         Command::Latency(args) => threads.enable_all().build()?.block_on(latency::run(&args))?,
+        Command::Inserts(args) => threads.enable_all().build()?.block_on(inserts::run(&args))?,
         Command::Commits(args) => threads.enable_all().build()?.block_on(commits::run(&args))?,
         // One thread, so that a step's CPU time is its own.
         Command::Stages(args) => Builder::new_current_thread().enable_all().build()?.block_on(stages::run(&args))?,

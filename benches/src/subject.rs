@@ -116,6 +116,24 @@ impl Subject {
         positions
     }
 
+    /// Where MySQL clients connect.
+    pub(crate) fn mysql_port(&self) -> u16 {
+        self.node.mysql_address.port()
+    }
+
+    /// How often a table was committed to.
+    pub(crate) async fn commits(&self, table: &str) -> anyhow::Result<u64> {
+        let table = self.node.catalog.table("default", table).await?;
+        Ok(self.node.catalog.commits(table.id, usize::MAX - 1).await?.len() as u64)
+    }
+
+    /// How many parts a table has, and their bytes.
+    pub(crate) async fn stored(&self, table: &str) -> anyhow::Result<(usize, u64)> {
+        let table = self.node.catalog.table("default", table).await?;
+        let snapshot = self.node.catalog.snapshot(table.id).await?;
+        Ok((snapshot.parts.len(), snapshot.parts.iter().map(|part| part.bytes).sum()))
+    }
+
     /// Commits all that is visible.
     pub(crate) async fn commit_all(&mut self) -> anyhow::Result<()> {
         self.sql(&format!("PAUSE PIPELINE {PIPELINE}")).await.map(|_| ())

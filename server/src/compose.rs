@@ -22,6 +22,7 @@ use wal::WalSettings;
 use warehouse::care::retry::ErrorRetry;
 use warehouse::care::verify::Verifier;
 use warehouse::memory::MemoryBudget;
+use warehouse::write::insert::{InsertParts, InsertSettings, Inserts};
 use warehouse::write::local::LocalWorkers;
 use warehouse::write::source::SourceConnector;
 use warehouse::write::source::kafka::KafkaConnector;
@@ -31,8 +32,10 @@ use warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
 use crate::care::LocalCare;
 use crate::data_dir::DataDir;
 use crate::http::{HttpServer, install_metrics};
+use crate::load::Loads;
 use crate::manager::Manager;
 use crate::manager::pipeline::ManagerParts;
+use crate::mysql::auth::Accounts;
 use crate::mysql::handler::SessionFactory;
 use crate::mysql::listener::{Listener, ListenerSettings};
 use crate::query::Queries;
@@ -41,6 +44,7 @@ use crate::settings::Settings;
 use crate::sql::accounts::CatalogAccounts;
 use crate::sql::{Components, Engine, ServerFacts, SqlSettings};
 use crate::stop_signal::stop_signal;
+use crate::tables::Tables;
 
 /// The address of the one worker of a process that has no wire.
 const LOCAL_WORKER: &str = "local";
@@ -58,6 +62,7 @@ pub struct Node {
     /// Its catalog.
     pub catalog: Catalog,
     worker: Arc<Worker>,
+    inserts: Arc<Inserts>,
     store: Arc<RedbStore>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
@@ -97,6 +102,8 @@ impl Node {
             world: world.clone(),
             node: data_dir.node.clone(),
         });
+        let inserts = Self::inserts(&settings, &data_dir, &world, &catalog, &objects, &memory).await?;
+        let tables = Tables::new(catalog.clone(), Arc::clone(&manager), Arc::clone(&workers) as _, world.clone());
         let runtime = LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
         let spill_limit = settings.query.spill_limit.0;
         let queries =
@@ -115,6 +122,8 @@ impl Node {
             Components {
                 catalog: catalog.clone(),
                 queries,
+                inserts: Arc::clone(&inserts),
+                tables,
                 control: Arc::clone(&runtime) as _,
                 care: Arc::new(LocalCare {
                     verifier: Verifier {
@@ -136,10 +145,11 @@ impl Node {
             },
         ));
 
+        let accounts: Arc<dyn Accounts> = Arc::new(accounts);
         let stop = CancellationToken::new();
         let listener = Listener::bind(
             settings.mysql.listen,
-            Arc::new(accounts),
+            Arc::clone(&accounts),
             Arc::clone(&sessions),
             world.clone(),
             port,
@@ -149,11 +159,19 @@ impl Node {
         let mysql_address = listener.local_addr()?;
         // This process opens one port, so nothing has been there before.
         let _ = open_at.set(mysql_address);
+        let loads = Loads {
+            catalog: catalog.clone(),
+            inserts: Arc::clone(&inserts),
+            accounts: Arc::clone(&accounts),
+            world: world.clone(),
+            directory: data_dir.spill(),
+        };
         let http = HttpServer {
             listener: http,
             metrics,
             manager: Arc::clone(&manager),
             memory,
+            loads,
             clock: Arc::clone(&world.clock),
             stop: stop.child_token(),
         };
@@ -181,6 +199,7 @@ impl Node {
             manager,
             catalog,
             worker,
+            inserts,
             store,
             stop,
             servers,
@@ -192,6 +211,34 @@ impl Node {
     async fn objects(data_dir: &DataDir, world: &World) -> anyhow::Result<Arc<dyn ObjectStore>> {
         let local = DurableLocalStore::open(data_dir.objects()).await?;
         Ok(Arc::new(MeteredStore::new(Arc::new(local), Arc::clone(&world.clock))))
+    }
+
+    /// What INSERTs go through, once what an earlier process of this server left of them is put away.
+    async fn inserts(
+        settings: &Settings,
+        data_dir: &DataDir,
+        world: &World,
+        catalog: &Catalog,
+        objects: &Arc<dyn ObjectStore>,
+        budget: &Arc<MemoryBudget>,
+    ) -> anyhow::Result<Arc<Inserts>> {
+        let parts = InsertParts {
+            world: world.clone(),
+            catalog: Arc::new(catalog.clone()),
+            objects: Arc::clone(objects),
+            budget: Arc::clone(budget),
+            node: data_dir.node.clone(),
+        };
+        let intent_age = Duration::from_secs(settings.sweeper.intent_age_seconds);
+        let renew = (intent_age / 10).min(InsertSettings::default().renew);
+        let inserts = Inserts::new(parts, InsertSettings { renew, ..InsertSettings::default() });
+        // The data directory has one process at a time, so all others of this server are dead.
+        let dead = catalog.channels_of_dead(inserts.node(), inserts.process()).await?;
+        inserts.close_dead(&dead).await?;
+        for table in catalog.unnamed_tables_of_dead(inserts.node(), inserts.process()).await? {
+            catalog.drop_unnamed_table(table).await?;
+        }
+        Ok(inserts)
     }
 
     async fn worker(
@@ -252,6 +299,7 @@ impl Node {
     pub async fn stop(self) {
         self.stop.cancel();
         self.manager.stop();
+        self.inserts.shut_down().await;
         self.worker.shut_down().await;
         for server in self.servers {
             // Each ends by its token; one that panicked has said so.

@@ -1,4 +1,5 @@
-//! HTTP for operators: `/healthz` (the process lives), `/readyz` (it can serve), `/metrics` (Prometheus).
+//! HTTP for operators: `/healthz` (the process lives), `/readyz` (it can serve), `/metrics` (Prometheus); and for clients that
+//! load files, `/v1/load` ([`crate::load`]).
 //!
 //! Owns the routes and the gauges that are sampled at each scrape; every other metric is counted where it happens.
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, put};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use vfs::Clock;
 use warehouse::memory::MemoryBudget;
 use warehouse::write::messages::Heartbeat;
 
+use crate::load::{self, Loads};
 use crate::manager::Manager;
 
 /// Bucket bounds of latencies, in seconds: an fsync of a fast disk to a visible latency of a minute.
@@ -70,6 +72,8 @@ pub struct HttpServer {
     pub manager: Arc<Manager>,
     /// The process's memory, sampled at each scrape.
     pub memory: Arc<MemoryBudget>,
+    /// Takes files of rows.
+    pub loads: Loads,
     /// For lag in seconds.
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the process stops: from then on it is not ready.
@@ -91,14 +95,15 @@ impl HttpServer {
     /// # Errors
     /// If the listener breaks.
     pub async fn run(self) -> std::io::Result<()> {
-        let Self { listener, metrics, manager, memory, clock, stop } = self;
+        let Self { listener, metrics, manager, memory, loads, clock, stop } = self;
         let stopped = stop.clone();
         let shared = Shared { metrics, manager, memory, clock, stop };
         let routes = Router::new()
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics_text))
-            .with_state(shared);
+            .with_state(shared)
+            .merge(Router::new().route("/v1/load/{database}/{table}", put(load::put)).with_state(loads));
         axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>())
             .with_graceful_shutdown(async move { stopped.cancelled().await })
             .await

@@ -13,8 +13,10 @@
 //! | [`sql`] | statements: parsing, DDL, SHOW, system tables, sessions |
 //! | [`query`] | SQL's queries, handed to the warehouse's read side |
 //! | [`manager`] | leases, placement, grants |
+//! | [`tables`] | TRUNCATE: pipelines held, the table emptied |
 //! | [`runtime`] | what statements see and steer of the process |
 //! | [`http`] | health and metrics |
+//! | [`load`] | files of rows over HTTP |
 //!
 //! **Invariant:** a statement is routed by its syntax tree, and a secret has no way to be printed.
 
@@ -27,6 +29,7 @@ pub mod data_dir;
 pub mod demo;
 pub mod hints;
 pub mod http;
+pub mod load;
 pub mod manager;
 pub mod mysql;
 pub mod query;
@@ -35,3 +38,4 @@ pub mod settings;
 pub mod sql;
 pub mod standalone;
 mod stop_signal;
+pub mod tables;

@@ -10,6 +10,7 @@
 //! | `ending` | a statement that is ended lets go of what it held |
 //! | `overload` | each limit overloaded: nothing is lost, and lag drains (I8, I9) |
 //! | `control` | ALTER under load and under a kill, hints, the proof of a table |
+//! | `inserts` | rows that come from clients: TRUNCATE under a pipeline, files over HTTP |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
 
 // A test that cannot go on fails: that is what unwrap is for here.
@@ -25,6 +26,7 @@ mod ending;
 mod flights;
 mod golden;
 mod http;
+mod inserts;
 mod kafka;
 mod moving;
 mod overload;

@@ -6,5 +6,6 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 #![allow(clippy::disallowed_methods, missing_docs)]
 
+mod inserts;
 mod matrix;
 mod random;

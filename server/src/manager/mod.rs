@@ -34,6 +34,28 @@ struct Managed {
     task: JoinHandle<()>,
 }
 
+/// While it lives, no task of its pipeline runs by this server's will. It dies with its process, so no pipeline stays held.
+#[derive(Debug)]
+pub struct Hold {
+    status: Arc<ManagerStatus>,
+    wake: Arc<Notify>,
+}
+
+impl Hold {
+    fn new(status: Arc<ManagerStatus>, wake: Arc<Notify>) -> Self {
+        status.hold();
+        wake.notify_one();
+        Self { status, wake }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.status.let_go();
+        self.wake.notify_one();
+    }
+}
+
 /// The managers of all pipelines that this server may lead.
 pub struct Manager {
     parts: ManagerParts,
@@ -78,14 +100,29 @@ impl Manager {
         let mut managed = self.managed();
         managed.retain(|_, managed| !managed.task.is_finished());
         for pipeline in pipelines {
-            managed.entry(pipeline.id).or_insert_with(|| {
-                let (status, wake) = (Arc::new(ManagerStatus::default()), Arc::new(Notify::new()));
-                let (parts, stop) = (self.parts.clone(), self.stop.child_token());
-                let one = PipelineManager::new(parts, pipeline.id, Arc::clone(&status), Arc::clone(&wake), stop);
-                Managed { status, wake, task: tokio::spawn(one.run()) }
-            });
+            managed.entry(pipeline.id).or_insert_with(|| self.begin(pipeline.id));
         }
         Ok(())
+    }
+
+    /// Holds a pipeline: until what is returned is dropped, this server's manager of it lets none of its tasks run, though its record
+    /// says that it is meant to. Returns once every look that did not know of it has ended.
+    pub async fn hold(&self, pipeline: PipelineId) -> Hold {
+        let (status, wake) = {
+            let mut managed = self.managed();
+            let managed = managed.entry(pipeline).or_insert_with(|| self.begin(pipeline));
+            (Arc::clone(&managed.status), Arc::clone(&managed.wake))
+        };
+        let hold = Hold::new(status, wake);
+        hold.status.between_looks().await;
+        hold
+    }
+
+    fn begin(&self, pipeline: PipelineId) -> Managed {
+        let (status, wake) = (Arc::new(ManagerStatus::default()), Arc::new(Notify::new()));
+        let (parts, stop) = (self.parts.clone(), self.stop.child_token());
+        let one = PipelineManager::new(parts, pipeline, Arc::clone(&status), Arc::clone(&wake), stop);
+        Managed { status, wake, task: tokio::spawn(one.run()) }
     }
 
     /// Looks at once: a statement has changed something.

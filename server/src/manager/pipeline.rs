@@ -4,12 +4,13 @@
 //! sees the half-done state and goes on from there: every step is a compare-and-set or an idempotent message.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use catalog::{
     Catalog, CatalogError, Epoch, FinishOutcome, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset,
-    Owner, PartitionIdentity, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, StreamView,
+    Owner, PartitionIdentity, Pipeline, PipelineChange, PipelineId, PipelineState, StartPosition, StreamId, StreamView,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,10 @@ pub struct ManagerStatus {
     trouble: Mutex<Option<String>>,
     waiting: Mutex<Option<String>>,
     retry: Mutex<Option<i64>>,
+    /// How many statements hold the pipeline.
+    holds: AtomicUsize,
+    /// Locked for as long as a look lasts.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl ManagerStatus {
@@ -67,6 +72,23 @@ impl ManagerStatus {
 
     fn set_retry(&self, retry: Option<i64>) {
         *self.retry.lock().unwrap_or_else(PoisonError::into_inner) = retry;
+    }
+
+    pub(super) fn hold(&self) {
+        self.holds.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.holds.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn is_held(&self) -> bool {
+        self.holds.load(Ordering::SeqCst) > 0
+    }
+
+    /// Returns once the look that is under way has ended.
+    pub(super) async fn between_looks(&self) {
+        drop(self.looking.lock().await);
     }
 
     fn set(&self, trouble: Option<String>) {
@@ -144,10 +166,16 @@ impl PipelineManager {
     }
 
     async fn look(&mut self) -> Result<Look, LookError> {
+        let status = Arc::clone(&self.status);
+        let _looking = status.looking.lock().await;
         let pipeline = match self.parts.catalog.pipeline_by_id(self.id).await {
             Ok(pipeline) => pipeline,
             Err(CatalogError::NotFound { .. }) => return Ok(Look::Gone),
             Err(error) => return Err(error.into()),
+        };
+        let pipeline = match status.is_held() && pipeline.state == PipelineState::Running {
+            true => Arc::new(Pipeline { state: PipelineState::Paused, ..Pipeline::clone(&pipeline) }),
+            false => pipeline,
         };
         let Some(epoch) = self.lead().await? else { return Ok(Look::Done(None)) };
         let table = self.parts.catalog.table_by_id(pipeline.table).await?;

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::literal::{MOMENT_MICROS, date_text};
 use super::rewrite::{cast_to, literal, typed};
-use super::statement::{Setting, ShowFilter, Statement};
+use super::statement::{InsertSource, InsertValue, Setting, ShowFilter, Statement};
 use super::variables::Value;
 use crate::mysql::{Parameter, SqlError};
 
@@ -64,12 +64,27 @@ fn walk<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlo
             }
             ControlFlow::Continue(())
         }
+        Statement::Insert(insert) => match &mut insert.source {
+            InsertSource::Values(rows) => {
+                for value in rows.iter_mut().flatten() {
+                    if let InsertValue::Expr(expr) = value {
+                        expr.visit(visitor)?;
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+            InsertSource::Query(query) => query.visit(visitor),
+        },
+        Statement::CreateTable(create) => match &mut create.query {
+            Some(query) => query.ast.visit(visitor),
+            None => ControlFlow::Continue(()),
+        },
         Statement::RetryErrors { condition: Some(condition), .. } => condition.visit(visitor),
         Statement::RetryErrors { condition: None, .. }
         | Statement::CreateDatabase { .. }
         | Statement::DropDatabase { .. }
-        | Statement::CreateTable(_)
         | Statement::DropTable { .. }
+        | Statement::Truncate(_)
         | Statement::CreatePipeline(_)
         | Statement::DropPipeline { .. }
         | Statement::PausePipeline(_)

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use catalog::Catalog;
 use vfs::World;
+use warehouse::write::insert::Inserts;
 
 use super::accounts::RootPassword;
 use super::admission::{Admission, StatementLimits};
 use super::limits::Limits;
-use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime, TableCare};
+use super::seams::{PipelineControl, PipelineProbe, QueryEngine, Runtime, TableCare, TableControl};
 use super::session::Session;
 use super::sessions::Sessions;
 use super::variables::ServerFacts;
@@ -22,6 +23,10 @@ pub struct Components {
     pub catalog: Catalog,
     /// Runs queries.
     pub queries: Arc<dyn QueryEngine>,
+    /// Carries out INSERTs.
+    pub inserts: Arc<Inserts>,
+    /// Empties tables.
+    pub tables: Arc<dyn TableControl>,
     /// Pauses, resumes and drops pipelines.
     pub control: Arc<dyn PipelineControl>,
     /// Verifies tables, retries error rows.

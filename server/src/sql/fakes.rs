@@ -10,22 +10,26 @@ use arrow::util::display::array_value_to_string;
 use async_trait::async_trait;
 use catalog::store::MemoryStore;
 use catalog::{
-    Catalog, ChangeKind, KafkaSource, Offset, PipelineDefinition, PipelineId, PipelineState, StreamId, TaskIndex,
+    Catalog, ChangeKind, KafkaSource, NodeId, Offset, PipelineDefinition, PipelineId, PipelineState, StreamId, TableId,
+    TaskIndex, TruncateRequest,
 };
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use vfs::World;
 use warehouse::care::retry::ErrorRetry;
 use warehouse::care::verify::Verifier;
+use warehouse::memory::MemoryBudget;
 use warehouse::read::engine::{Functions, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::{MemtableReader, MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
 use warehouse::read::session::Freshness;
+use warehouse::write::insert::{InsertParts, InsertSettings, Inserts};
 
 use super::seams::{
     PartitionCut, PartitionSeek, PipelineControl, PipelineHealth, PipelineProbe, QueryEngine, Resume, Runtime, SeekTo,
-    SettingRow, StreamPosition, TaskRow, WorkerRow,
+    SettingRow, StreamPosition, TableControl, TaskRow, WorkerRow,
 };
 use super::{Components, Engine, SqlSettings};
 use crate::care::LocalCare;
@@ -35,20 +39,22 @@ use crate::mysql::{Answer, Login, Parameter, SessionFactory, SqlError, SqlSessio
 #[derive(Debug)]
 pub(crate) struct RecordedQueries {
     engine: ReadEngine,
+    objects: Arc<dyn ObjectStore>,
     pub(crate) asked: Mutex<Vec<Freshness>>,
 }
 
 impl RecordedQueries {
     fn new(catalog: &Catalog, world: &World) -> Self {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let parts = ReadParts {
             catalog: Arc::new(catalog.clone()),
             tables: Arc::new(catalog.clone()),
             memtables: Arc::new(NoMemtables),
-            objects: Arc::new(InMemory::new()),
+            objects: Arc::clone(&objects),
             world: world.clone(),
         };
         let engine = ReadEngine::new(parts, ReadSettings::default(), Functions::default()).unwrap();
-        Self { engine, asked: Mutex::default() }
+        Self { engine, objects, asked: Mutex::default() }
     }
 }
 
@@ -94,6 +100,18 @@ impl MemtableReader for NoMemtables {
     }
 
     fn unpin(&self, _address: &str, _query: QueryId) {}
+}
+
+/// Empties tables into which nothing is under way.
+#[derive(Debug)]
+struct FakeTables(Catalog);
+
+#[async_trait]
+impl TableControl for FakeTables {
+    async fn truncate(&self, table: TableId) -> Result<(), String> {
+        let request = TruncateRequest { table, streams: BTreeMap::new() };
+        self.0.truncate_table(&request).await.map(|_| ()).map_err(|error| error.to_string())
+    }
 }
 
 /// A manager that does what the catalog shows, and remembers what it was asked.
@@ -244,10 +262,19 @@ impl Front {
         let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world.clone()).await.unwrap();
         let control = Arc::new(FakeControl { catalog: catalog.clone(), asked: Mutex::default() });
         let queries = Arc::new(RecordedQueries::new(&catalog, &world));
-        let objects: Arc<InMemory> = Arc::new(InMemory::new());
+        let objects = Arc::clone(&queries.objects);
+        let parts = InsertParts {
+            world: world.clone(),
+            catalog: Arc::new(catalog.clone()),
+            objects: Arc::clone(&queries.objects),
+            budget: MemoryBudget::new(1 << 30),
+            node: NodeId("node-a".into()),
+        };
         let components = Components {
             catalog: catalog.clone(),
             queries: queries.clone(),
+            inserts: Inserts::new(parts, InsertSettings::default()),
+            tables: Arc::new(FakeTables(catalog.clone())),
             control: control.clone(),
             care: Arc::new(LocalCare {
                 verifier: Verifier { catalog: catalog.clone(), objects: objects.clone(), world: world.clone() },

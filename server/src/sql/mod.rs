@@ -6,6 +6,7 @@
 //! ```text
 //!  text ──limits──> tokens ──parse──> Statement ──session──┬─ query, SHOW ── rewrite ── resolve ──> QueryEngine ──> rows
 //!                                                          ├─ DDL ──────────> Catalog, PipelineControl
+//!                                                          ├─ INSERT ───────> Inserts, one commit for many
 //!                                                          └─ SET, USE, KILL  (the session's own)
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! | `prepared`, `bind` | prepared statements; values in the place of their parameters |
 //! | `ddl`, `create_text` | statements that change the catalog; the DDL that makes a thing again |
 //! | `rewrite`, `resolve`, `headings` | MySQL's expressions, names and column headings |
+//! | `insert`, `result_type` | from a statement's values to rows of a table; the columns of a table made AS SELECT |
 //! | `show`, `system` | SHOW as queries over `system.*` and `information_schema.*` |
 //! | `variables`, `diagnostics`, `errors`, `alike` | session variables; warnings; errors in MySQL's words; "did you mean" |
 //!
@@ -37,12 +39,14 @@ mod dialect;
 pub mod engine;
 mod errors;
 mod headings;
+mod insert;
 mod limits;
 mod literal;
 mod parse;
 mod prepared;
 mod redact;
 mod resolve;
+mod result_type;
 mod rewrite;
 pub mod seams;
 mod session;
@@ -63,3 +67,8 @@ pub use admission::StatementLimits;
 pub use engine::{Components, Engine, SqlSettings};
 pub use limits::Limits;
 pub use variables::ServerFacts;
+
+/// Whether a database is one of the system's, whose tables nobody writes.
+pub(crate) fn is_system_schema(name: &str) -> bool {
+    system::SystemTable::is_schema(name)
+}

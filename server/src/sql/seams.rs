@@ -91,6 +91,14 @@ pub trait TableCare: Send + Sync + fmt::Debug {
     async fn retry_errors(&self, pipeline: PipelineId, selection: &Selection) -> Result<Retried, String>;
 }
 
+/// Empties tables.
+#[async_trait]
+pub trait TableControl: Send + Sync + fmt::Debug {
+    /// Takes away every row of the table that is visible, those in memory included. Its pipelines go on behind them. The error is a
+    /// sentence.
+    async fn truncate(&self, table: TableId) -> Result<(), String>;
+}
+
 /// What is going on in the process (later: in the cluster): what `system.*` shows beside the catalog's records.
 #[async_trait]
 pub trait Runtime: Send + Sync + fmt::Debug {

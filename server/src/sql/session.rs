@@ -4,6 +4,8 @@
 mod assign;
 mod care;
 mod control;
+mod create_as;
+mod insert;
 mod prepared;
 mod rows;
 
@@ -32,6 +34,7 @@ use super::statement::{Query, Statement};
 use super::system::{Reader, SessionView, SystemTable, schemas};
 use super::variables::Variables;
 use crate::mysql::{Answer, Login, Parameter, Prepared, SqlError, SqlSession};
+pub(crate) use rows::headed;
 use rows::{LateError, Limit, answer_rows};
 use tokio_util::sync::CancellationToken;
 
@@ -162,6 +165,11 @@ impl Session {
             // The statement that it names is no EXECUTE, so this goes one level deep.
             Statement::Execute { name, arguments } => Box::pin(self.execute_named(&name, &arguments, limit)).await,
             Statement::Deallocate(name) => self.deallocate(&name),
+            Statement::Insert(insert) => Box::pin(self.insert(*insert, limit)).await,
+            Statement::Truncate(table) => Box::pin(self.truncate(&table)).await,
+            Statement::CreateTable(create) if create.query.is_some() => {
+                Box::pin(self.create_table_as(*create, limit)).await
+            }
             Statement::Nothing => Ok(self.done()),
             Statement::Unsupported { what, instead } => Err(SqlError::not_supported(&format!("{what}; {instead}"))),
             ddl => self.ddl(&ddl).await,

@@ -21,6 +21,10 @@ pub(crate) enum Statement {
     CreateTable(Box<CreateTable>),
     /// DROP TABLE, of one or several.
     DropTable { tables: Vec<Name>, if_exists: bool },
+    /// TRUNCATE TABLE.
+    Truncate(Name),
+    /// INSERT.
+    Insert(Box<Insert>),
     /// CREATE PIPELINE.
     CreatePipeline(Box<CreatePipeline>),
     /// DROP PIPELINE.
@@ -126,6 +130,37 @@ pub(crate) struct CreateTable {
     pub(crate) order_by: Vec<String>,
     /// Options that were read and have no effect here, as typed.
     pub(crate) ignored: Vec<String>,
+    /// AS SELECT: what it is filled with, and where `columns` is empty what its columns are.
+    pub(crate) query: Option<Query>,
+}
+
+/// INSERT.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Insert {
+    pub(crate) table: Name,
+    /// WITH LABEL: by which a retry is known again.
+    pub(crate) label: Option<String>,
+    /// The columns that it names, as typed; without, all of the table.
+    pub(crate) columns: Option<Vec<String>>,
+    pub(crate) source: InsertSource,
+}
+
+/// Where the rows of an INSERT come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum InsertSource {
+    /// VALUES, row by row.
+    Values(Vec<Vec<InsertValue>>),
+    /// A query.
+    Query(Box<ast::Query>),
+}
+
+/// One value of VALUES.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum InsertValue {
+    /// DEFAULT.
+    Default,
+    /// An expression, mostly a literal.
+    Expr(ast::Expr),
 }
 
 /// One column of CREATE TABLE.

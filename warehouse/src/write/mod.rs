@@ -13,6 +13,7 @@ pub mod flush_policy;
 pub mod insert;
 mod intake;
 mod launch;
+pub mod load;
 pub mod local;
 mod log_keeper;
 mod logged;

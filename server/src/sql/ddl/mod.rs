@@ -10,6 +10,8 @@ mod user;
 
 use std::sync::Arc;
 
+pub(crate) use table::new_table;
+
 use catalog::{Catalog, CatalogError};
 
 use super::accounts::RootPassword;

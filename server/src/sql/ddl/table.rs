@@ -61,7 +61,7 @@ impl Ddl<'_> {
     }
 }
 
-fn new_table(database: &str, create: &CreateTable) -> NewTable {
+pub(crate) fn new_table(database: &str, create: &CreateTable) -> NewTable {
     let column = |column: &super::super::statement::ColumnClause| NewColumn {
         name: column.name.clone(),
         kind: column.kind.clone(),

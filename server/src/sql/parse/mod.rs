@@ -7,6 +7,7 @@ mod alter;
 mod care;
 mod create;
 pub(super) mod cursor;
+mod insert;
 mod pipeline;
 mod place;
 mod prepared;
@@ -184,6 +185,15 @@ fn with_headings(statement: Statement, text: &str, cursor: Cursor<'_>) -> Statem
             };
             Statement::Query(Query { ast, headings })
         }
+        Statement::CreateTable(mut create) => {
+            if let Some(Query { ast, headings }) = &mut create.query
+                && let ast::Statement::Query(query) = ast.as_ref()
+            {
+                let (tokens, lines) = cursor.into_parts();
+                *headings = headings::of(query, text, &tokens, &lines);
+            }
+            Statement::CreateTable(create)
+        }
         other => other,
     }
 }
@@ -197,6 +207,8 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
         "EXPLAIN" | "DESCRIBE" | "DESC" => Ok(explain(cursor)?),
         "CREATE" => create::create(cursor),
         "DROP" => create::drop(cursor),
+        "INSERT" => insert::insert(cursor),
+        "TRUNCATE" => Ok(insert::truncate(cursor)?),
         "ALTER" if cursor.peek_nth_word(1).as_deref() == Some("PIPELINE") => Ok(alter::alter_pipeline(cursor, false)?),
         "PAUSE" => Ok(pipeline::pause(cursor)?),
         "RESUME" => Ok(pipeline::resume(cursor)?),
@@ -280,8 +292,11 @@ fn kill(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
 
 fn unsupported(word: &str, cursor: &mut Cursor<'_>) -> Parsed<Statement> {
     let instead = match word {
-        "INSERT" | "REPLACE" | "LOAD" => "write the rows to a Kafka topic that a pipeline reads (CREATE PIPELINE)",
-        "UPDATE" | "DELETE" | "TRUNCATE" => "rows stay as they came; DROP TABLE removes them all",
+        "REPLACE" => {
+            "a table keeps every row that it is given: use INSERT, and take the newest row of each key in the query"
+        }
+        "LOAD" => "send the file with HTTP: PUT /v1/load/database/table",
+        "UPDATE" | "DELETE" => "rows stay as they came; TRUNCATE TABLE removes them all",
         "ALTER" | "RENAME" => "create a new table with the columns wanted",
         "GRANT" | "REVOKE" => "who may log in may do everything: CREATE USER is enough",
         "CALL" | "DO" | "HANDLER" | "MERGE" | "TABLE" => "use SELECT",

@@ -2,10 +2,11 @@
 //! say what to write instead.
 
 use catalog::PartitionTransform;
+use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::literal::{Literal, default_of};
-use super::super::statement::{ColumnClause, CreateTable, Statement};
+use super::super::statement::{ColumnClause, CreateTable, Query, Statement};
 use super::super::types;
 use super::Fault;
 use super::cursor::{Cursor, Parsed};
@@ -17,7 +18,6 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> 
     let if_not_exists = cursor.if_not_exists();
     let table = cursor.name()?;
     refuse_other_forms(cursor)?;
-    cursor.expect(&Token::LParen)?;
     let mut create = CreateTable {
         table,
         if_not_exists,
@@ -25,25 +25,54 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> 
         partition_by: Vec::new(),
         order_by: Vec::new(),
         ignored: Vec::new(),
+        query: None,
     };
-    loop {
-        element(cursor, &mut create)?;
-        if !cursor.take(&Token::Comma) {
-            break;
+    if !begins_as(cursor) && !is_option(cursor) {
+        cursor.expect(&Token::LParen)?;
+        loop {
+            element(cursor, &mut create)?;
+            if !cursor.take(&Token::Comma) {
+                break;
+            }
         }
+        cursor.expect(&Token::RParen)?;
     }
-    cursor.expect(&Token::RParen)?;
-    while !cursor.at_end() {
+    while !cursor.at_end() && !begins_as(cursor) {
         option(cursor, &mut create)?;
         let _ = cursor.take(&Token::Comma);
     }
+    if !cursor.at_end() {
+        let _ = cursor.take_word("AS");
+        let ast = Box::new(ast::Statement::Query(cursor.parser.parse_query()?));
+        create.query = Some(Query { ast, headings: Vec::new() });
+    } else if create.columns.is_empty() {
+        return Ok(cursor.expected("(column type, …) or AS SELECT")?);
+    }
     Ok(Statement::CreateTable(Box::new(create)))
+}
+
+/// Whether what follows is a query that fills the table.
+fn begins_as(cursor: &Cursor<'_>) -> bool {
+    match cursor.peek_word().as_deref() {
+        Some("AS") => true,
+        Some("SELECT" | "WITH") => true,
+        // `CREATE TABLE t (SELECT …)`.
+        _ => {
+            let second = cursor.peek_nth_word(1);
+            cursor.parser.peek_token_ref().token == Token::LParen
+                && matches!(second.as_deref(), Some("SELECT" | "WITH"))
+        }
+    }
+}
+
+/// Whether what follows is PARTITION BY or ORDER BY: a table without a list of columns is one AS SELECT.
+fn is_option(cursor: &Cursor<'_>) -> bool {
+    matches!(cursor.peek_word().as_deref(), Some("PARTITION" | "ORDER" | "COMMENT" | "ENGINE"))
 }
 
 fn refuse_other_forms(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     let what = match cursor.peek_word().as_deref() {
         Some("LIKE") => "CREATE TABLE … LIKE; SHOW CREATE TABLE prints a definition that can be run again",
-        Some("AS" | "SELECT") => "CREATE TABLE … AS SELECT; create the table, and fill it by a pipeline",
         Some("FROM") => "CREATE TABLE … FROM KAFKA; create the table with its columns, then CREATE PIPELINE … INTO it",
         _ => return Ok(()),
     };

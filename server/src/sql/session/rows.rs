@@ -117,7 +117,7 @@ pub(super) fn answer_rows(
 }
 
 /// `schema` with the columns' headings, where these are known and fit.
-pub(super) fn headed(schema: &SchemaRef, headings: &[Heading]) -> SchemaRef {
+pub(crate) fn headed(schema: &SchemaRef, headings: &[Heading]) -> SchemaRef {
     let wildcards = headings.iter().filter(|heading| **heading == Heading::Columns).count();
     let texts = headings.len() - wildcards;
     let fields = schema.fields();

@@ -1,6 +1,6 @@
 //! Which variables there are: MySQL's that clients set or ask for, and ours.
 //!
-//! Ours are `freshness` and `statement_timeout`. MySQL's have the values of a server that behaves as this one does. Clients set
+//! Ours are `freshness`, `insert_label` and `statement_timeout`. MySQL's have the values of a server that behaves as this one does. Clients set
 //! many on connecting that would change something that is not built here: such a one is kept and shown, and `system.variables`
 //! says that it has no effect.
 
@@ -107,7 +107,7 @@ pub(crate) fn definitions() -> &'static [Definition] {
 }
 
 /// By name.
-static DEFINITIONS: [Definition; 95] = [
+static DEFINITIONS: [Definition; 96] = [
     kept("auto_increment_increment", NUMBER, "1"),
     kept("auto_increment_offset", NUMBER, "1"),
     kept("autocommit", Kind::Bool, "true"),
@@ -143,6 +143,7 @@ static DEFINITIONS: [Definition; 95] = [
     fact("hostname", Kind::Text, ""),
     kept("init_connect", Kind::Text, ""),
     kept("insert_id", NUMBER, "0"),
+    works("insert_label", Kind::Text, ""),
     kept("interactive_timeout", Kind::Int { min: 1, max: 31_536_000 }, "28800"),
     kept("last_insert_id", NUMBER, "0"),
     kept("lc_messages", Kind::Text, "en_US"),
