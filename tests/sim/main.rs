@@ -5,14 +5,24 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_tests::sim::log::Keep;
-use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
+use millrace_tests::sim::{Campaign, Chains, Options, Outcome, campaign, planted};
 
 /// Seeds that always run: each failed once, or was chosen for what it holds.
 const SEEDS: &str = include_str!("seeds.txt");
 
-fn seeds() -> impl Iterator<Item = u64> {
+/// Each with the kind of history that it is the seed of.
+fn seeds() -> impl Iterator<Item = (u64, Options)> {
     let lines = SEEDS.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    lines.filter(|line| !line.is_empty()).map(|line| line.parse().expect("a seed is a number"))
+    lines.filter(|line| !line.is_empty()).map(|line| {
+        let mut words = line.split_whitespace();
+        let seed = words.next().and_then(|word| word.parse().ok()).expect("a line begins with a seed");
+        let chain = match words.next() {
+            None => Chains::Some,
+            Some("unchained") => Chains::None,
+            Some(other) => panic!("what are {other:?} histories?"),
+        };
+        (seed, Options { chain, ..Options::default() })
+    })
 }
 
 fn campaign(seed: u64, histories: u64, time: Option<Duration>) -> Campaign {
@@ -37,7 +47,7 @@ fn describe(failed: &[Outcome]) -> String {
 #[test]
 fn seeds_that_once_failed_hold() {
     let failed: Vec<Outcome> = seeds()
-        .map(|seed| campaign::one(seed, &Options::default()))
+        .map(|(seed, options)| campaign::one(seed, &options))
         .filter(|outcome| outcome.violation.is_some())
         .collect();
     assert!(failed.is_empty(), "{}", describe(&failed));

@@ -106,6 +106,15 @@ impl Ledger {
         Some((*stream, WalPosition { segment: segment.number, offset: need.first }))
     }
 
+    /// The last of the stream's needed records.
+    pub(crate) fn last_needed(&self, stream: u64) -> Option<WalPosition> {
+        let of_it = |segment: &Segment| {
+            let need = segment.needed.get(&stream)?;
+            Some(WalPosition { segment: segment.number, offset: need.last })
+        };
+        self.segments.iter().rev().find_map(of_it)
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
@@ -153,6 +162,7 @@ mod tests {
     fn a_release_reaches_no_record_after_it() {
         let mut ledger = ledger();
         assert_eq!(ledger.oldest_needed(), Some((1, at(1, 40))));
+        assert_eq!((ledger.last_needed(1), ledger.last_needed(3)), (Some(at(2, 90)), None));
         ledger.release(1, at(1, 40));
         assert_eq!(ledger.oldest_needed(), Some((1, at(1, 41))), "its record at 60 is needed");
         ledger.release(1, at(1, 60));

@@ -100,6 +100,12 @@ impl Wal {
         self.0.shared.with_ledger_and_retirer(|ledger| ledger.release(stream, through));
     }
 
+    /// The last record of `stream` that is in the log and was not released. What was accepted and is still on its way is not
+    /// looked at.
+    pub fn last_needed(&self, stream: u64) -> Option<WalPosition> {
+        self.0.shared.with_ledger(|ledger| ledger.last_needed(stream))
+    }
+
     /// `stream` is gone for good: all of its records are released, and its fence is dropped. To be called when none of its
     /// appends is under way; and again after a restart whose replay still shows the stream.
     pub fn forget(&self, stream: u64) {

@@ -130,6 +130,90 @@ fn i2_a_fenced_stream_is_dropped_and_the_others_go_on() {
 }
 
 #[test]
+fn i2_a_grant_that_comes_after_a_newer_one_begins_nothing_even_if_that_ones_task_has_ended() {
+    let outside = Outside::new(1, Setup::flushing_after(100));
+    outside.produce(0, 0..50);
+    outside.live(async |life| {
+        let worker = life.worker("w", &MemoryDisk::new()).await;
+        let older = life.grant("w", 0, &[0]).await;
+        let newer = life.grant("w", 0, &[0]).await;
+        worker.command(life.own(0, newer)).await.unwrap();
+        life.until_committed(&[(0, 50)]).await;
+        // As another task of the worker, too: which one it was told to hold the stream does not matter.
+        worker.command(life.own(1, older.clone())).await.unwrap();
+        assert_eq!(worker.heartbeat().tasks.len(), 1);
+        life.stop(&worker).await;
+        life.until("the end of the task", async || life.task(&worker).is_none()).await;
+        worker.command(life.own(0, older)).await.unwrap();
+        life.pass(Duration::from_millis(500)).await;
+        assert_eq!(life.task(&worker), None, "it is somebody else's by now, or nobody's");
+    });
+}
+
+#[test]
+fn i2_a_stream_that_comes_back_to_another_task_of_its_worker_is_dropped_by_the_first() {
+    let outside = Outside::new(1, Setup::unflushed());
+    outside.produce(0, 0..50);
+    outside.live(async |life| {
+        let worker = life.worker("w", &MemoryDisk::new()).await;
+        life.give(&worker, "w", 0, &[0]).await;
+        life.until_visible(&worker, 0, 50).await;
+        life.grant("other", 0, &[0]).await;
+        life.give(&worker, "w", 1, &[0]).await;
+        life.until_visible(&worker, 0, 50).await;
+        let reports = worker.heartbeat().tasks.into_iter().flat_map(|task| task.streams);
+        let owned = reports.filter(|report| report.condition == StreamCondition::Owned);
+        assert_eq!(owned.map(|report| report.epoch.0).collect::<Vec<_>>(), [3]);
+    });
+}
+
+#[test]
+fn i9_what_was_logged_under_an_older_grant_does_not_keep_the_log_full() {
+    let outside = Outside::new(1, Setup::unflushed());
+    outside.produce(0, 0..2_000);
+    outside.live(async |life| {
+        let budget = MemoryBudget::new(1 << 30);
+        let worker = life
+            .worker_with("w", &MemoryDisk::new(), budget, |settings| {
+                (settings.wal.segment_bytes, settings.wal_bytes_max) = (1 << 10, 8 << 10);
+            })
+            .await;
+        // Nothing is committed for half a minute.
+        life.objects.script(StoreOp::Put, vec![Fault::ErrorBefore; 12]);
+        life.give(&worker, "w", 0, &[0]).await;
+        life.until("a full log", async || worker.heartbeat().wal_bytes >= 8 << 10).await;
+        // It goes away and comes back before its first owner hears of it.
+        life.grant("other", 0, &[0]).await;
+        life.give(&worker, "w", 0, &[0]).await;
+        life.until_committed(&[(0, 2_000)]).await;
+        life.committed_rows(0).await.assert_is_prefix(2_000);
+    });
+}
+
+#[test]
+fn a_task_that_two_grants_begin_at_once_holds_the_streams_of_both() {
+    let outside = Outside::new(2, Setup::unflushed());
+    (0..2).for_each(|partition| outside.produce(partition, 0..50));
+    outside.broker.delay_opens([Duration::from_secs(1), Duration::ZERO]);
+    outside.live(async |life| {
+        let worker = life.worker("w", &MemoryDisk::new()).await;
+        let (first, second) = (life.grant("w", 0, &[0]).await, life.grant("w", 0, &[1]).await);
+        let slow = async { worker.command(life.own(0, first)).await.unwrap() };
+        let quick = async {
+            life.pass(Duration::from_millis(100)).await;
+            worker.command(life.own(0, second)).await.unwrap();
+            life.until_visible(&worker, 1, 50).await;
+        };
+        futures::join!(slow, quick);
+        life.until_visible(&worker, 0, 50).await;
+        // The one that was there first goes on: nothing that it has shown is gone.
+        let shown = life.report(&worker, 1).await.unwrap();
+        assert_eq!((shown.visible.0, shown.condition), (50, StreamCondition::Owned));
+        assert_eq!(worker.heartbeat().tasks.len(), 1);
+    });
+}
+
+#[test]
 fn a_stream_granted_anew_to_the_same_task_is_not_lost_with_its_older_grant() {
     let outside = Outside::new(1, Setup::flushing_after(1_000));
     outside.produce(0, 0..50);

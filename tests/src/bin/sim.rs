@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use millrace_tests::sim::faults::{CLASSES, Class};
 use millrace_tests::sim::log::Keep;
-use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
+use millrace_tests::sim::{Campaign, Chains, Options, Outcome, campaign, planted};
 use tracing_subscriber::EnvFilter;
 
 /// Runs whole histories of the product on simulated time, disks, stores, network and broker, and checks every invariant.
@@ -24,6 +24,9 @@ struct Arguments {
     /// Which faults there may be: classes with commas between, or all, or none.
     #[arg(long, default_value = "all")]
     faults: String,
+    /// Whether faults may follow from each other: some, none, or the name of the one chain that all histories are to have.
+    #[arg(long, default_value = "some")]
+    chains: String,
     /// Operations in a history.
     #[arg(long, default_value_t = 200)]
     operations: usize,
@@ -73,6 +76,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let options = Options {
         classes: classes(&arguments.faults)?,
+        chain: match arguments.chains.as_str() {
+            "some" => Chains::Some,
+            "none" => Chains::None,
+            name => Chains::Only(name.parse()?),
+        },
         operations: arguments.operations,
         faults: arguments.faults_per_history,
         workers: arguments.workers,
@@ -157,10 +165,10 @@ fn ended(outcomes: &[Outcome], arguments: &Arguments) -> ExitCode {
 }
 
 fn again(seed: u64, arguments: &Arguments) -> String {
-    let Arguments { faults, operations, faults_per_history, workers, planted, .. } = arguments;
+    let Arguments { faults, chains, operations, faults_per_history, workers, planted, .. } = arguments;
     let planted = planted.as_ref().map(|name| format!(" --planted {name}")).unwrap_or_default();
     format!(
-        "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --operations {operations} \
+        "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --chains {chains} --operations {operations} \
          --faults-per-history {faults_per_history} --workers {workers}{planted} --log"
     )
 }

@@ -99,6 +99,14 @@ pub enum Kind {
     DiskFull(usize, u64),
     /// The so-manieth sync from now on fails; in the end the power may go as well, and with it what that sync lost.
     SyncFails(usize, u64, bool),
+    /// Whoever owns the stream of this partition then dies.
+    OwnerDies(i32),
+    /// Whoever owns it then sleeps.
+    OwnerSleeps(i32),
+    /// Whoever owns it then is alone: no manager reaches it, and it does not reach the catalog's store, for so many milliseconds longer.
+    OwnerAlone(i32, u64),
+    /// No manager reaches this worker.
+    Unmanaged(usize),
     /// This worker sleeps.
     WorkerSleeps(usize),
     /// This manager sleeps.
@@ -124,6 +132,10 @@ pub enum Kind {
     Expire(i32, u64, u64),
     /// The broker loses the last records of a partition.
     Truncate(i32, u64),
+    /// So many records are produced at once.
+    Burst(i32, u64),
+    /// It loses what is not committed of a partition but for the first so many records, and then so many others are produced.
+    Rewrite(i32, u64, u64),
     /// The topic is deleted and made again with so many partitions; this worker sleeps over it.
     Recreate(i32, Option<usize>),
     /// The broker does not answer.
@@ -212,6 +224,26 @@ impl Kind {
         }
     }
 
+    /// The fault itself, or those that it is made of, each with how long it lasts, where it is known only at its begin whom it meets;
+    /// none if it meets nobody.
+    pub fn resolve(self, lasts: Duration, stage: &mut Stage) -> Vec<(Duration, Self)> {
+        let kinds = |stage: &mut Stage, partition, kinds: &dyn Fn(usize, &Stage) -> Vec<(Duration, Self)>| {
+            stage.owner_of(partition).map(|owner| kinds(owner, stage)).unwrap_or_default()
+        };
+        match self {
+            Self::OwnerDies(partition) => kinds(stage, partition, &|owner, _| vec![(lasts, Self::KillWorker(owner))]),
+            Self::OwnerSleeps(partition) => {
+                kinds(stage, partition, &|owner, _| vec![(lasts, Self::WorkerSleeps(owner))])
+            }
+            Self::OwnerAlone(partition, longer_ms) => kinds(stage, partition, &|owner, stage| {
+                let name = stage.workers[owner].process.name().to_owned();
+                let longer = lasts + Duration::from_millis(longer_ms);
+                vec![(lasts, Self::Unmanaged(owner)), (longer, Self::NoCatalog(name))]
+            }),
+            other => vec![(lasts, other)],
+        }
+    }
+
     /// Whether it makes a worker's disk fail, so that it may give up its log.
     pub fn fails_a_disk(&self) -> bool {
         matches!(self, Self::PowerLoss(..) | Self::SyncFails(..) | Self::DiskFull(..))
@@ -221,6 +253,10 @@ impl Kind {
     pub fn begin(&self, stage: &mut Stage, lasts: Duration, committed: impl Fn(&Stage, i32) -> u64) {
         let until = stage.now + lasts;
         match self {
+            Self::OwnerDies(_) | Self::OwnerSleeps(_) | Self::OwnerAlone(..) => {
+                unreachable!("it is resolved before it begins")
+            }
+            Self::Unmanaged(number) => set_unmanaged(stage, *number, true),
             Self::KillWorker(number) => stage.kill_worker(*number, None),
             Self::PowerLoss(number, steps, _) => stage.workers[*number].disk.stop_after(*steps),
             Self::DiskFull(number, room) => {
@@ -264,6 +300,17 @@ impl Kind {
                 let committed = committed(stage, *partition);
                 stage.script.truncate(*partition, at.1.saturating_sub(*count).max(at.0), committed);
             }
+            Self::Burst(partition, count) => {
+                if known(stage, *partition).is_some() {
+                    (0..*count).for_each(|_| stage.script.produce(*partition, Produced::Row));
+                }
+            }
+            Self::Rewrite(partition, kept, count) => {
+                let Some(at) = known(stage, *partition) else { return };
+                let committed = committed(stage, *partition);
+                stage.script.truncate(*partition, (committed + kept).clamp(at.0, at.1), committed);
+                (0..*count).for_each(|_| stage.script.produce(*partition, Produced::Row));
+            }
             Self::Recreate(partitions, sleeper) => {
                 if let Some(number) = sleeper {
                     put_to_sleep(stage, *number, until);
@@ -299,7 +346,9 @@ impl Kind {
             Self::Commits(..) => stage.store.set_odds(FaultOdds::default()),
             Self::SlowCatalog(_) => stage.store_weather.set_slow(0),
             Self::NoCatalog(_) => stage.store_weather.set_cut(None),
-            Self::Expire(..) | Self::Truncate(..) | Self::Recreate(_, None) => {}
+            Self::OwnerDies(_) | Self::OwnerSleeps(_) | Self::OwnerAlone(..) | Self::Burst(..) => {}
+            Self::Unmanaged(number) => set_unmanaged(stage, *number, false),
+            Self::Expire(..) | Self::Truncate(..) | Self::Rewrite(..) | Self::Recreate(_, None) => {}
             Self::BrokerAway => stage.script.broker().set_reachable(true),
         }
     }
@@ -309,6 +358,12 @@ fn put_to_sleep(stage: &mut Stage, number: usize, until: Duration) {
     let process = &mut stage.workers[number].process;
     process.sleep_until(until);
     stage.network.set_asleep(process.name(), true);
+}
+
+fn set_unmanaged(stage: &mut Stage, number: usize, unmanaged: bool) {
+    for manager in &stage.managers {
+        stage.network.set_cut(manager.name(), stage.workers[number].process.name(), unmanaged);
+    }
 }
 
 fn power_loss(stage: &mut Stage, number: usize, unsynced: Unsynced) {

@@ -11,12 +11,14 @@ use catalog::{CatalogError, CatalogService};
 use object_store::ObjectStore;
 use warehouse::read::session::Freshness;
 
+use super::chains::Chain;
 use super::check::{Bounds, Commits, Leases, Queries, Violation, Workers, check_end, lag};
 use super::draw::Draw;
-use super::faults::{Class, Fault};
+use super::faults::{Class, Fault, Kind};
 use super::log::{EventLog, Keep};
 use super::objects::ObjectWeather;
 use super::operations::Operation;
+use super::operator::Statement;
 use super::panics;
 use super::parts::Unread;
 use super::plan::Plan;
@@ -25,8 +27,26 @@ use super::stage::Stage;
 
 /// How long lag may take to return to zero when all faults are over: longer than every wait of the product that is its own.
 const DRAIN: Duration = Duration::from_secs(90);
+/// In how many histories of a thousand the pipeline is changed by statements, and how many of a thousand operations then do so too.
+const CHANGED: u32 = 350;
+const CHANGES: u32 = 9;
+/// How many sources may take their time to be opened.
+const OPENS: usize = 48;
+/// In how many histories of a thousand the faults are a chain.
+const CHAINED: u32 = 300;
 /// Commits that are looked at in the end.
 const COMMITS_MAX: usize = 100_000;
+
+/// Which histories have faults that follow from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chains {
+    /// None.
+    None,
+    /// Some of them, as their seeds say.
+    Some,
+    /// All of them have this one.
+    Only(Chain),
+}
 
 /// What histories are like.
 #[derive(Clone, Debug)]
@@ -39,6 +59,8 @@ pub struct Options {
     pub faults: usize,
     /// How many workers.
     pub workers: usize,
+    /// Whether faults may follow from each other.
+    pub chain: Chains,
     /// A planted bug.
     pub planted: Option<&'static str>,
     /// What becomes of its event log.
@@ -48,7 +70,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let classes = super::faults::CLASSES.to_vec();
-        Self { classes, operations: 200, faults: 3, workers: 3, planted: None, log: Keep::Last }
+        Self { classes, operations: 200, faults: 3, workers: 3, chain: Chains::Some, planted: None, log: Keep::Last }
     }
 }
 
@@ -88,11 +110,15 @@ struct History {
     disks_failed: bool,
     /// Draws operations and faults.
     draw: Draw,
+    /// Draws statements that change the pipeline, in histories that have some.
+    statements: Option<Draw>,
+    /// Whether one was given that lets offsets be passed over, or read twice.
+    has_sought: bool,
     /// Draws how time passes.
     pace: Draw,
     faults: VecDeque<Fault>,
     /// Faults that last, by their end.
-    lasting: Vec<(Duration, Fault)>,
+    lasting: Vec<(Duration, Kind)>,
     rounds: u64,
 }
 
@@ -102,8 +128,12 @@ impl History {
         let plan = Plan::draw(&Draw::new(seed, "plan"), options.operations, options.workers);
         let length = plan.duration;
         let stage = Stage::new(seed, plan, options.planted);
-        let draw = Draw::new(seed, "faults");
-        let faults = Fault::draw(&draw, options.faults, &options.classes, &stage, length);
+        if options.chain != Chains::None {
+            let draw = Draw::new(seed, "opens");
+            let delay = |_| if draw.happens(250) { draw.millis(0, 150) } else { Duration::ZERO };
+            stage.script.broker().delay_opens((0..OPENS).map(delay));
+        }
+        let faults = Self::faults(seed, options, &stage, length);
         Self {
             disks_failed: faults.iter().any(|fault| fault.kind.fails_a_disk()),
             leases: Leases::default(),
@@ -114,10 +144,28 @@ impl History {
             commits: Commits::default(),
             queries: Queries::default(),
             draw: Draw::new(seed, "operations"),
+            statements: Some(Draw::new(seed, "statements"))
+                .filter(|draw| options.chain != Chains::None && draw.happens(CHANGED)),
+            has_sought: false,
             pace: Draw::new(seed, "pace"),
             faults: faults.into(),
             lasting: Vec::new(),
             rounds: 0,
+        }
+    }
+
+    fn faults(seed: u64, options: &Options, stage: &Stage, length: Duration) -> Vec<Fault> {
+        // Drawn apart, so that histories whose faults are no chain are what they would be if there were none.
+        let draw = Draw::new(seed, "chains");
+        let chain = match options.chain {
+            Chains::None => None,
+            Chains::Only(chain) => Some(chain),
+            Chains::Some if options.faults < 3 || !draw.happens(CHAINED) => None,
+            Chains::Some => Chain::draw(&draw, &options.classes),
+        };
+        match chain {
+            Some(chain) => chain.faults(&draw, stage, length),
+            None => Fault::draw(&Draw::new(seed, "faults"), options.faults, &options.classes, stage, length),
         }
     }
 
@@ -151,6 +199,12 @@ impl History {
     }
 
     fn operate(&mut self) {
+        if let Some(draw) = self.statements.clone().filter(|draw| draw.happens(CHANGES)) {
+            let statement = Operation::draw_statement(&draw, &self.stage);
+            self.note("op", format_args!("{statement}"));
+            self.has_sought |= matches!(statement, Operation::State(Statement::Seek(_)));
+            statement.run(&mut self.stage, &draw, 0);
+        }
         let operation = Operation::draw(&self.draw, &self.stage);
         self.note("op", format_args!("{operation}"));
         let asked = match operation {
@@ -165,16 +219,18 @@ impl History {
         let (over, lasting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.lasting).into_iter().partition(|(end, _)| *end <= now);
         self.lasting = lasting;
-        for (_, fault) in over {
-            self.note("over", format_args!("{:?}", fault.kind));
-            fault.kind.end(&mut self.stage);
+        for (_, kind) in over {
+            self.note("over", format_args!("{kind:?}"));
+            kind.end(&mut self.stage);
         }
-        while let Some(fault) = self.faults.pop_front_if(|fault| fault.at <= now) {
-            self.note("fault", format_args!("{:?} for {:?}", fault.kind, fault.lasts));
-            let commits = &self.commits;
-            let committed = |stage: &Stage, partition| commits.committed_of(&stage.script.incarnation(), partition);
-            fault.kind.begin(&mut self.stage, fault.lasts, committed);
-            self.lasting.push((now + fault.lasts, fault));
+        while let Some(Fault { lasts, kind, .. }) = self.faults.pop_front_if(|fault| fault.at <= now) {
+            self.note("fault", format_args!("{kind:?} for {lasts:?}"));
+            for (lasts, kind) in kind.resolve(lasts, &mut self.stage) {
+                let commits = &self.commits;
+                let committed = |stage: &Stage, partition| commits.committed_of(&stage.script.incarnation(), partition);
+                kind.begin(&mut self.stage, lasts, committed);
+                self.lasting.push((now + lasts, kind));
+            }
         }
     }
 
@@ -254,6 +310,7 @@ impl History {
         let (catalog, table) = (self.stage.catalog.clone(), self.stage.table.id);
         let snapshot = self.stage.observer.block_on(catalog.snapshot(table)).map_err(damaged)?;
         if self.commits.version() == Some(snapshot.version) {
+            self.commits.looked(self.stage.now);
             return Ok(());
         }
         let (parts, commits) = (self.stage.parts.clone(), &self.commits);
@@ -271,6 +328,7 @@ impl History {
             Unread::Trouble(text) => Violation::new("I7", text),
         })?;
         let changes = self.commits.look(&snapshot, &new, &self.stage.script)?;
+        self.commits.looked(self.stage.now);
         self.stage.script.begun = self.commits.views().next().is_some();
         for change in changes {
             self.note("cat", format_args!("{} {change}", snapshot.version));
@@ -281,8 +339,8 @@ impl History {
     /// All faults end, and everything runs.
     fn heal(&mut self) {
         self.note("sim", format_args!("all faults are over"));
-        for (_, fault) in std::mem::take(&mut self.lasting) {
-            fault.kind.end(&mut self.stage);
+        for (_, kind) in std::mem::take(&mut self.lasting) {
+            kind.end(&mut self.stage);
         }
         let now = self.stage.now;
         let stage = &mut self.stage;
@@ -356,7 +414,7 @@ impl History {
         let (catalog, table) = (self.stage.catalog.clone(), self.stage.table.id);
         let commits = self.stage.observer.block_on(catalog.commits(table, COMMITS_MAX)).map_err(damaged)?;
         self.commits.check_all(&commits)?;
-        check_end(&self.commits, &self.stage.script, &self.stage.plan.start)?;
+        check_end(&self.commits, &self.stage.script, &self.stage.plan.start, self.has_sought)?;
         self.look_at_workers()?;
         let objects = Arc::clone(&self.stage.objects.inner) as Arc<dyn ObjectStore>;
         let parts = self.stage.parts.clone();

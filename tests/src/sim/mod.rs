@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`history`] | one history: rounds, faults, the quiet at the end |
 //! | [`stage`], [`process`] | what outlives processes, and the processes |
-//! | [`plan`], [`operations`], [`faults`] | what is drawn |
+//! | [`plan`], [`operations`], [`faults`], [`chains`] | what is drawn |
 //! | [`script`] | what was produced, and what the broker lost of it |
 //! | [`network`], [`objects`], [`catalog_store`], [`disk`] | the ways between processes, to the stores, and to the disks |
 //! | [`query`], [`operator`] | readers and the person |
@@ -23,6 +23,7 @@
 
 pub mod campaign;
 pub mod catalog_store;
+pub mod chains;
 pub mod check;
 pub mod clock;
 pub mod disk;
@@ -45,4 +46,4 @@ pub mod script;
 pub mod stage;
 
 pub use campaign::{Campaign, Report};
-pub use history::{Options, Outcome};
+pub use history::{Chains, Options, Outcome};

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use catalog::Offset;
+use server::manager::seek::SeekTo;
 use warehouse::read::session::Freshness;
 use warehouse::write::source::MemoryBroker;
 
 use super::draw::Draw;
+use super::operator::Statement;
 use super::query::Order;
 use super::script::{Produced, TOPIC};
 use super::stage::Stage;
@@ -26,6 +28,8 @@ pub enum Operation {
     Query(usize, Order),
     /// Pauses the pipeline, or resumes it.
     Wish(bool),
+    /// Gives another statement about it.
+    State(Statement),
 }
 
 impl fmt::Display for Operation {
@@ -41,6 +45,7 @@ impl fmt::Display for Operation {
             }
             Self::Wish(true) => f.write_str("resumes the pipeline"),
             Self::Wish(false) => f.write_str("pauses the pipeline"),
+            Self::State(statement) => write!(f, "gives {statement:?}"),
         }
     }
 }
@@ -60,6 +65,20 @@ impl Operation {
             678..690 => Self::Wish(!stage.wish.runs()),
             _ => Self::Query(draw.index(stage.orders.len()), query(draw)),
         }
+    }
+
+    /// Draws a statement that changes the pipeline.
+    pub fn draw_statement(draw: &Draw, stage: &Stage) -> Self {
+        let partition = draw.number(0, stage.script.partition_count() as u64) as i32;
+        let at = stage.script.at(partition);
+        Self::State(match draw.index(6) {
+            0 => Statement::Seek(SeekTo::Earliest),
+            1 => Statement::Seek(SeekTo::Latest),
+            // A record's time tells its id.
+            2 => Statement::Seek(SeekTo::Timestamp(1_700_000_000_000 + draw.number(0, 600) as i64)),
+            3 => Statement::Seek(SeekTo::Offsets([(partition, draw.number(at.low, at.high + 1))].into())),
+            _ => Statement::Alter(draw.number(1, 6) as u32, draw.one_of(&[400, 1_200, 4_000])),
+        })
     }
 
     /// Does it.
@@ -84,6 +103,7 @@ impl Operation {
             // A reader that is still busy is not asked.
             Self::Query(reader, order) => drop(stage.orders[*reader].try_send(Order { asked, ..*order })),
             Self::Wish(runs) => stage.wish.set(*runs),
+            Self::State(statement) => stage.statements.add(statement.clone()),
         }
     }
 }

@@ -2,9 +2,12 @@
 //! the scripted broker that it drives.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use catalog::{Offset, StreamIdentity};
 use warehouse::write::source::{MemoryBroker, MemoryRecord};
+
+use super::rows::Found;
 
 /// The topic of a history.
 pub const TOPIC: &str = "events";
@@ -27,6 +30,8 @@ pub enum Produced {
 pub struct Slot {
     /// What it has held, oldest first.
     pub held: Vec<Produced>,
+    /// When the broker lost each of them; one less than there are, if it still has the last.
+    pub lost_at: Vec<Duration>,
     /// Retention took it.
     pub expired: bool,
     /// The broker lost it.
@@ -36,6 +41,18 @@ pub struct Slot {
 impl Slot {
     fn may_be(&self, what: Produced) -> bool {
         self.held.contains(&what)
+    }
+
+    /// Whether whoever has read it at `since` or later may have found this.
+    fn may_have_been(&self, what: Produced, since: Duration) -> bool {
+        let lost_before = self.lost_at.iter().filter(|at| **at < since).count();
+        self.held.iter().skip(lost_before).any(|held| *held == what)
+    }
+
+    fn lose(&mut self, now: Duration) {
+        while self.lost_at.len() < self.held.len() {
+            self.lost_at.push(now);
+        }
     }
 }
 
@@ -81,14 +98,23 @@ pub struct Script {
     next_id: i64,
     /// Whether the pipeline has streams.
     pub begun: bool,
+    /// The history's time.
+    pub now: Duration,
 }
 
 impl Script {
     /// A topic of so many partitions. `filters`: the pipeline's WHERE takes some records out.
     pub fn new(partitions: i32, filters: bool) -> Self {
         let broker = MemoryBroker::new();
-        let mut script =
-            Self { broker, filters, partitions: BTreeMap::new(), incarnations: 0, next_id: 1, begun: false };
+        let mut script = Self {
+            broker,
+            filters,
+            partitions: BTreeMap::new(),
+            incarnations: 0,
+            next_id: 1,
+            begun: false,
+            now: Duration::ZERO,
+        };
         script.create_topic(partitions);
         script
     }
@@ -181,17 +207,25 @@ impl Script {
     /// Retention takes what lies below `low`. So far the partition was committed.
     pub fn expire(&mut self, partition: i32, low: u64, committed: u64) {
         self.broker.expire(TOPIC, partition, Offset(low));
+        let now = self.now;
         let at = self.at_mut(partition);
         at.low = at.low.max(low);
-        at.slots.iter_mut().take(low as usize).for_each(|slot| slot.expired = true);
+        for slot in at.slots.iter_mut().take(low as usize) {
+            slot.expired = true;
+            slot.lose(now);
+        }
         at.lost(committed);
     }
 
     /// The broker loses what lies at `high` and above.
     pub fn truncate(&mut self, partition: i32, high: u64, committed: u64) {
         self.broker.truncate(TOPIC, partition, Offset(high));
+        let now = self.now;
         let at = self.at_mut(partition);
-        at.slots.iter_mut().skip(high as usize).for_each(|slot| slot.truncated = true);
+        for slot in at.slots.iter_mut().skip(high as usize) {
+            slot.truncated = true;
+            slot.lose(now);
+        }
         at.high = high;
         at.lost(committed);
     }
@@ -234,6 +268,27 @@ impl Partition {
         let has_it = !self.gone && (self.low..self.high).contains(&offset) && slot.held.last() == Some(&seen);
         let was_uncommitted = self.committed_at_loss.is_some_and(|committed| offset >= committed);
         !has_it && (slot.expired || slot.truncated) && was_uncommitted
+    }
+
+    /// That all of this was at the broker at `since` or later.
+    ///
+    /// # Errors
+    /// If something had been lost before.
+    pub fn was_there(&self, found: &Found, since: Duration) -> Result<(), String> {
+        let rows = found.rows.iter().map(|(offset, id)| (offset, Produced::Row(*id)));
+        let all = rows.chain(found.errors.keys().map(|offset| (offset, Produced::Bad)));
+        for (offset, what) in all {
+            let Some(slot) = self.slots.get(*offset as usize) else { continue };
+            if !slot.may_have_been(what, since) {
+                return Err(format!(
+                    "offset {offset} is {what:?}, which the broker had lost before {:.3} s: it has held {:?}, lost at {:?}",
+                    since.as_secs_f64(),
+                    slot.held,
+                    slot.lost_at
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Compares what was found of the offsets `from..to` with what was produced: I1 of one stream.
@@ -337,5 +392,19 @@ mod tests {
         assert!(found(&script, &[(4, 5)], &[1]).is_ok() && found(&script, &[(4, 6)], &[1]).is_ok());
         assert!(script.at(0).may_be_gone(4, Produced::Row(5)) && !script.at(0).may_be_gone(4, Produced::Row(6)));
         assert!(script.at(0).may_be_gone(0, Produced::Row(1)) && !script.at(0).may_be_gone(2, Produced::Filtered));
+    }
+
+    #[test]
+    fn what_the_broker_had_lost_before_cannot_have_been_read_after() {
+        let mut script = script();
+        script.now = Duration::from_secs(5);
+        script.truncate(0, 4, 0);
+        script.produce(0, Produced::Row);
+        let read = |id, seconds| {
+            let found = Found { rows: [(4, id)].into(), ..Found::default() };
+            script.at(0).was_there(&found, Duration::from_secs(seconds)).is_ok()
+        };
+        assert!(read(5, 4) && read(5, 5) && !read(5, 6));
+        assert!(read(6, 4) && read(6, 6));
     }
 }

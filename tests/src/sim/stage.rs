@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use catalog::store::{FaultyStore, KvStore, MemoryStore};
-use catalog::{Catalog, NodeId, Pipeline, Table};
+use catalog::{Catalog, NodeId, Pipeline, StreamView, Table};
 use object_store::ObjectStore;
 use server::manager::Manager;
 use server::manager::pipeline::ManagerParts;
@@ -24,7 +24,7 @@ use super::disk::ProcessDisk;
 use super::draw::Draw;
 use super::network::Network;
 use super::objects::Objects;
-use super::operator::{self, Wish};
+use super::operator::{Operator, Statements, Wish};
 use super::parts::Parts;
 use super::plan::Plan;
 use super::process::Process;
@@ -97,6 +97,8 @@ pub struct Stage {
     pub orders: Vec<mpsc::Sender<Order>>,
     /// What the operator is to bring about.
     pub wish: Wish,
+    /// What else it is to do.
+    pub statements: Statements,
     /// What readers were answered.
     pub answers: Answers,
     /// What was read of parts.
@@ -140,6 +142,7 @@ impl Stage {
             objects: Objects::new(),
             orders: Vec::new(),
             wish: Wish::default(),
+            statements: Statements::default(),
             answers: Answers::default(),
             parts: Parts::default(),
             troubles: Troubles::default(),
@@ -164,6 +167,7 @@ impl Stage {
     /// Sets the time.
     pub fn set_time(&mut self, now: Duration) {
         self.now = now;
+        self.script.now = now;
         self.clock.set(now);
     }
 
@@ -235,6 +239,19 @@ impl Stage {
         }
     }
 
+    /// The worker that owns the newest stream of a partition.
+    pub fn owner_of(&mut self, partition: i32) -> Option<usize> {
+        let (catalog, pipeline, incarnation) = (self.catalog.clone(), self.pipeline.id, self.script.incarnation());
+        let streams = self.observer.block_on(catalog.streams(pipeline)).ok()?;
+        let is_of_it = |view: &&StreamView| {
+            let identity = view.stream.partition();
+            identity.incarnation == incarnation && identity.partition == partition
+        };
+        let newest = streams.iter().filter(is_of_it).max_by_key(|view| view.stream.partition().generation)?;
+        let address = &newest.owner.as_ref()?.address;
+        self.workers.iter().position(|worker| worker.process.name() == address)
+    }
+
     /// Compares what a worker shows with what its disk would keep.
     ///
     /// # Errors
@@ -290,7 +307,8 @@ impl Stage {
         self.orders = orders;
         let truth = Arc::clone(&self.objects.inner) as Arc<dyn ObjectStore>;
         let (table, parts, answers) = (self.table.id, self.parts.clone(), self.answers.clone());
-        let (pipeline, wish) = (Arc::clone(&self.pipeline), self.wish.clone());
+        let (pipeline, wish, statements) = (Arc::clone(&self.pipeline), self.wish.clone(), self.statements.clone());
+        let connector = Arc::new(MemoryConnector::new(self.script.broker().clone(), Arc::clone(&world.clock)));
         handle.spawn(async move {
             let catalog = open_catalog(store, &world).await;
             let service: Arc<dyn catalog::CatalogService> = Arc::new(catalog.clone());
@@ -312,7 +330,7 @@ impl Stage {
                 };
                 tokio::spawn(reader.run(inbox));
             }
-            operator::run(catalog, pipeline, link, world, wish).await;
+            Operator { catalog, pipeline, link, connector, world, wish, statements }.run().await;
         });
     }
 }

@@ -304,7 +304,10 @@ impl Committer {
 
     fn lose(&self, stream: StreamId, cause: String, rest: &mut Frozen, done: &mut Committed) {
         let Some(FrozenStream { epoch, .. }) = rest.streams.remove(&stream) else { return };
-        self.memtable.close(stream, epoch);
+        // Records of a newer epoch stand behind these.
+        if let Some(last) = self.memtable.close(stream, epoch) {
+            self.wal.release(stream.0, last);
+        }
         done.lost.insert(stream, Lost { epoch, cause });
     }
 }

@@ -26,6 +26,14 @@ use crate::memory::Charge;
 /// Where a task's commands go, and the replayed log to adopt from while recovery lasts.
 pub(super) type Started = (mpsc::Sender<TaskCommand>, Option<Arc<Replay>>);
 
+/// What becomes of a task that is about to begin.
+enum Admitted {
+    /// It begins, as the so-manieth of its worker.
+    Begins(u64),
+    /// It runs already: this is its inbox.
+    RunsAlready(mpsc::Sender<TaskCommand>),
+}
+
 impl Worker {
     pub(super) async fn start(
         &self,
@@ -98,7 +106,10 @@ impl Worker {
             queue_bytes,
             given,
         };
-        let incarnation = self.admit(key, running)?;
+        let incarnation = match self.admit(key, running)? {
+            Admitted::Begins(incarnation) => incarnation,
+            Admitted::RunsAlready(inbox) => return Ok((inbox, log.replay())),
+        };
         let queue = self.parts.budget.charge(queue_bytes);
         let ends = self.ends.clone();
         tokio::spawn(async move {
@@ -109,14 +120,19 @@ impl Worker {
         Ok((inbox, log.replay()))
     }
 
-    /// Enters a task among the running ones, in place of an older one, unless something came between.
-    fn admit(&self, key: TaskKey, mut running: Running) -> Result<u64, WorkerError> {
+    /// Enters a task among the running ones, in place of one of an older version, unless something came between.
+    fn admit(&self, key: TaskKey, mut running: Running) -> Result<Admitted, WorkerError> {
         let mut state = self.state();
         if state.closing {
             return Err(WorkerError::Closed);
         }
         if state.log.as_ref().is_none_or(|log| log.number != running.log) {
             return Err(WorkerError::Wal("it was lost and is being replaced".to_owned()));
+        }
+        // Another command has begun it while the source was opened. It goes on, with the streams that it holds.
+        if let Some(other) = state.tasks.get_mut(&key).filter(|other| other.serves(&running.pipeline)) {
+            other.give(running.given);
+            return Ok(Admitted::RunsAlready(other.inbox.clone()));
         }
         let others =
             state.tasks.iter().filter(|(other, _)| **other != key).map(|(_, task)| task.queue_bytes).sum::<u64>();
@@ -139,7 +155,7 @@ impl Worker {
         if let Some(before) = state.tasks.insert(key, running) {
             before.abandon.cancel();
         }
-        Ok(incarnation)
+        Ok(Admitted::Begins(incarnation))
     }
 
     fn log(&self) -> Result<Log, WorkerError> {

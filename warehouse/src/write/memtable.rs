@@ -170,12 +170,13 @@ impl Memtable {
     }
 
     /// Drops all rows of `stream` if it is held under `epoch`: it is fenced, or let go. Under a newer one it is another
-    /// grant's, and stays. Pins keep their rows.
-    pub fn close(&self, stream: StreamId, epoch: Epoch) {
+    /// grant's, and stays. Pins keep their rows. Returns where the log has the last of what was dropped.
+    pub fn close(&self, stream: StreamId, epoch: Epoch) -> Option<WalPosition> {
         let mut inner = self.lock();
-        if inner.streams.get(&stream).is_some_and(|rows| rows.epoch == epoch) {
-            inner.drop_stream(stream);
-        }
+        let rows = inner.streams.get(&stream).filter(|rows| rows.epoch == epoch)?;
+        let last = rows.batches.iter().map(|held| held.position).max();
+        inner.drop_stream(stream);
+        last
     }
 
     /// Publishes a logged batch to readers. A batch of a stream, or of an epoch, that is no longer held is dropped: its

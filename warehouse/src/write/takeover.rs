@@ -41,7 +41,7 @@ impl Task {
         replay: Option<Arc<Replay>>,
         running: &mut Running,
     ) -> Result<(), TaskEnd> {
-        let mut fresh = BTreeMap::new();
+        let (mut fresh, mut outdated) = (BTreeMap::new(), Vec::new());
         for owned in streams {
             let Granted { stream: id, owner, committed, .. } = &owned.granted;
             let is_held = running.streams.get(id).is_some_and(|stream| stream.report.epoch >= owner.epoch);
@@ -51,6 +51,7 @@ impl Task {
             crash_point("grant.after");
             running.asks.push_back(IntakeCommand::Remove(*id));
             self.wal.fence(id.0, owner.epoch.0);
+            outdated.extend(self.wal.last_needed(id.0).map(|last| (*id, last)));
             self.memtable.open(*id, owner.epoch, *committed);
             running.streams.insert(*id, stream_of(&owned));
             fresh.insert(*id, owned);
@@ -63,6 +64,7 @@ impl Task {
             }
             None => BTreeMap::new(),
         };
+        self.release_outdated(outdated, running);
         for (id, owned) in fresh {
             let Some(stream) = running.streams.get(&id).filter(|of| of.report.condition == StreamCondition::Owned)
             else {
@@ -78,6 +80,18 @@ impl Task {
             running.asks.push_back(IntakeCommand::Add(source, stream.report.epoch));
         }
         Ok(())
+    }
+
+    /// What was logged of these streams before they were granted, in this life of the process too, is adopted by now, or of no use to
+    /// anybody. *(Else a stream that comes back to a log which it has filled waits for ever for room.)*
+    fn release_outdated(&self, outdated: Vec<(StreamId, WalPosition)>, running: &mut Running) {
+        for (id, last) in outdated {
+            match running.streams.get_mut(&id) {
+                // Some of it is shown, and not logged again yet.
+                Some(stream) if stream.debris.is_some() => stream.debris = stream.debris.max(Some(last)),
+                _ => self.wal.release(id.0, last),
+            }
+        }
     }
 
     /// Logs adopted batches again under the new epochs, and publishes them; returns where fetching goes on.

@@ -44,6 +44,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) enum TaskCommand {
     /// Hold these streams, and adopt what the log of the process before has of them.
     Own(Vec<OwnedStream>, Option<Arc<Replay>>),
+    /// These went to another task of this worker, under these epochs: what is held of them under an older one is fenced.
+    Overtaken(Vec<(StreamId, Epoch)>),
     /// Commit and let go of these.
     Release(Vec<StreamId>),
     /// Commit soon: the WAL needs room.
@@ -222,6 +224,14 @@ impl Task {
             // It ends: the manager misses the streams in the next heartbeat, and grants them again.
             TaskCommand::Own(..) if running.draining => {}
             TaskCommand::Own(streams, replay) => self.own(streams, replay, running).await?,
+            TaskCommand::Overtaken(streams) => {
+                for (id, newer) in streams {
+                    let held = running.streams.get(&id).map(|stream| stream.report.epoch);
+                    if let Some(epoch) = held.filter(|epoch| *epoch < newer) {
+                        self.lose(id, epoch, "it was granted to another task of this worker".to_owned(), running);
+                    }
+                }
+            }
             TaskCommand::Release(streams) => {
                 for id in streams {
                     let Some(stream) = running.streams.get_mut(&id).filter(|stream| stream.stay == Stay::Kept) else {
@@ -296,7 +306,10 @@ impl Task {
     }
 
     pub(super) fn lose(&self, id: StreamId, epoch: Epoch, cause: String, running: &mut Running) {
-        self.memtable.close(id, epoch);
+        // Records of a newer epoch stand behind these.
+        if let Some(last) = self.memtable.close(id, epoch) {
+            self.wal.release(id.0, last);
+        }
         // It may have been granted to this very task again, under a newer epoch.
         let Some(stream) = running.streams.get_mut(&id).filter(|stream| stream.report.epoch == epoch) else { return };
         tracing::warn!(stream = id.0, epoch = epoch.0, cause, "a stream is lost");

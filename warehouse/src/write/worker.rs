@@ -110,6 +110,29 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// Whether it is the task that a command about this version of the pipeline means.
+    pub(super) fn serves(&self, pipeline: &Pipeline) -> bool {
+        self.pipeline.fence == pipeline.fence && self.pipeline.settings == pipeline.settings
+    }
+
+    /// It is told to hold these as well.
+    pub(super) fn give(&mut self, given: impl IntoIterator<Item = (StreamId, Epoch)>) {
+        for (stream, epoch) in given {
+            let newest = self.given.entry(stream).or_insert(epoch);
+            *newest = (*newest).max(epoch);
+        }
+    }
+
+    /// Its inbox, and which of these grants are newer than its own of the same stream; none if there are none.
+    fn overtaken_by(
+        &self,
+        given: &BTreeMap<StreamId, Epoch>,
+    ) -> Option<(mpsc::Sender<TaskCommand>, Vec<(StreamId, Epoch)>)> {
+        let is_older = |(stream, newer): &(&StreamId, &Epoch)| self.given.get(stream).is_some_and(|own| own < *newer);
+        let newer: Vec<_> = given.iter().filter(is_older).map(|(stream, epoch)| (*stream, *epoch)).collect();
+        (!newer.is_empty()).then(|| (self.inbox.clone(), newer))
+    }
+
     /// Whether the task holds the stream, or will when it has read its inbox.
     pub(super) fn holds(&self, stream: StreamId) -> bool {
         self.given.get(&stream).is_some_and(|epoch| !self.status.has_let_go(stream, *epoch))
@@ -129,6 +152,23 @@ pub(super) struct State {
     /// or late, and the stream may have been let go since. *(Else rows are shown that nobody can commit.)*
     pub(super) given: BTreeMap<StreamId, Epoch>,
     pub(super) closing: bool,
+}
+
+impl State {
+    /// Leaves out the grants that came before, or that a newer one has overtaken, whichever task that went to, and whether or not it
+    /// still runs (I2). *(Else a message that comes late begins a task that shows what is somebody else's by now, or takes the place of
+    /// the task that holds it.)*
+    fn not_given_yet(&mut self, mut streams: Vec<OwnedStream>) -> Vec<OwnedStream> {
+        streams.retain(|owned| {
+            let (stream, epoch) = (owned.granted.stream, owned.granted.owner.epoch);
+            let is_new = self.given.get(&stream).is_none_or(|given| *given < epoch);
+            if is_new {
+                self.given.insert(stream, epoch);
+            }
+            is_new || planted::is("older-grant-taken")
+        });
+        streams
+    }
 }
 
 /// See the module.
@@ -262,44 +302,37 @@ impl Worker {
         streams: Vec<OwnedStream>,
     ) -> Result<(), WorkerError> {
         let key = (pipeline.id, task);
-        let streams = self.not_given_yet(streams);
-        if streams.is_empty() {
-            return Ok(());
-        }
-        let given: Vec<(StreamId, Epoch)> =
-            streams.iter().map(|of| (of.granted.stream, of.granted.owner.epoch)).collect();
-        let running = {
+        let (streams, given, running, overtaken) = {
             let mut state = self.state();
             if state.closing {
                 return Err(WorkerError::Closed);
             }
+            let streams = state.not_given_yet(streams);
+            if streams.is_empty() {
+                return Ok(());
+            }
+            let epoch_of = |of: &OwnedStream| (of.granted.stream, of.granted.owner.epoch);
+            let given: BTreeMap<StreamId, Epoch> = streams.iter().map(epoch_of).collect();
             let replay = state.log.as_ref().and_then(Log::replay);
-            let same = |running: &&mut Running| {
-                running.pipeline.fence == pipeline.fence && running.pipeline.settings == pipeline.settings
-            };
-            state.tasks.get_mut(&key).filter(same).map(|running| {
-                running.given.extend(given.iter().copied());
+            let running = state.tasks.get_mut(&key).filter(|running| running.serves(&pipeline)).map(|running| {
+                running.give(given.clone());
                 (running.inbox.clone(), replay)
-            })
+            });
+            let others = state.tasks.iter().filter(|(other, _)| **other != key).map(|(_, task)| task);
+            let overtaken: Vec<_> = others.filter_map(|task| task.overtaken_by(&given)).collect();
+            (streams, given, running, overtaken)
         };
+        // Before anything of the newer grant is shown. A task that is gone has nothing more to lose.
+        for (inbox, streams) in overtaken {
+            drop(inbox.send(TaskCommand::Overtaken(streams)).await);
+        }
         let (inbox, replay) = match running {
             Some(running) => running,
-            None => self.start(key, pipeline, table, given.iter().copied().collect()).await?,
+            None => self.start(key, pipeline, table, given).await?,
         };
-        self.state().given.extend(given);
         // A task that ended meanwhile is missing from the next heartbeat, and the manager grants again.
         drop(inbox.send(TaskCommand::Own(streams, replay)).await);
         Ok(())
-    }
-
-    fn not_given_yet(&self, streams: Vec<OwnedStream>) -> Vec<OwnedStream> {
-        let state = self.state();
-        let is_new = |owned: &OwnedStream| {
-            let epoch = owned.granted.owner.epoch;
-            state.given.get(&owned.granted.stream).is_none_or(|given| *given < epoch)
-                || planted::is("older-grant-taken")
-        };
-        streams.into_iter().filter(is_new).collect()
     }
 
     /// How the worker is.

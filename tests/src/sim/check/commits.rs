@@ -1,10 +1,15 @@
 //! At each commit: the ledger of each stream (I1), its order (I3), that parts and offsets came together (I4), that what is visible
-//! stays (I5) and is there (I7). At the end: that no commit was made under an epoch older than the newest granted (I2).
+//! stays (I5) and is there (I7); and that whoever took a stream over from another node has read anew what he commits (I1): what he
+//! had logged of it in an earlier time may be something else by now. At the end: that no commit was made under an epoch older than
+//! the newest granted (I2).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use catalog::{CommitRecord, Epoch, Ledger, Offset, PartId, StreamId, StreamState, StreamView, TableSnapshot, Version};
+use catalog::{
+    CommitRecord, Epoch, Ledger, NodeId, Offset, PartId, StreamId, StreamState, StreamView, TableSnapshot, Version,
+};
 
 use super::Violation;
 use crate::sim::rows::{Found, Rows};
@@ -18,6 +23,8 @@ pub struct Commits {
     streams: BTreeMap<StreamId, Known>,
     /// The newest epoch of each stream, at each version that was looked at and at which one had changed.
     epochs: Vec<(Version, StreamId, Epoch)>,
+    /// When a version was last looked at.
+    looked: Duration,
 }
 
 /// A stream as it was last seen.
@@ -26,6 +33,10 @@ struct Known {
     view: StreamView,
     /// It was closed, or had gone from the vector, as only a closed stream does.
     closed: bool,
+    /// The node that holds it, or was the last to.
+    node: Option<NodeId>,
+    /// Not before then was it granted to that node from another one.
+    since: Duration,
 }
 
 impl Commits {
@@ -39,14 +50,14 @@ impl Commits {
         self.streams.iter().map(|(id, known)| (*id, known.view.committed)).collect()
     }
 
-    /// How far a partition of this incarnation was committed, in any of its streams.
+    /// How far a partition of this incarnation was committed, in the newest of its streams.
     pub fn committed_of(&self, incarnation: &str, partition: i32) -> u64 {
         let of = |view: &StreamView| {
             let identity = view.stream.identity.partition();
             identity.is_some_and(|it| it.incarnation == incarnation && it.partition == partition)
         };
         let views = self.streams.values().map(|known| &known.view).filter(|view| of(view));
-        views.map(|view| view.committed.0).max().unwrap_or(0)
+        views.max_by_key(|view| view.stream.partition().generation).map_or(0, |view| view.committed.0)
     }
 
     /// All streams that were ever seen.
@@ -94,19 +105,48 @@ impl Commits {
             let closed = known.is_some_and(|known| known.closed) || view.stream.state == StreamState::Closed;
             let before = known.map(|known| known.view.clone());
             changes.extend(advance(*id, before.as_ref(), view, news.of(*id), script)?);
+            let (node, since) = self.held_by(*id, view, news.of(*id), script)?;
             let epoch = view.owner.as_ref().map(|owner| owner.epoch);
             if let Some(epoch) =
                 epoch.filter(|epoch| before.and_then(|it| it.owner).map(|owner| owner.epoch) != Some(*epoch))
             {
                 self.epochs.push((snapshot.version, *id, epoch));
             }
-            self.streams.insert(*id, Known { view: view.clone(), closed });
+            self.streams.insert(*id, Known { view: view.clone(), closed, node, since });
         }
         for (_, known) in self.streams.iter_mut().filter(|(id, _)| !snapshot.streams.contains_key(id)) {
             known.closed = true;
         }
         (self.version, self.parts) = (Some(snapshot.version), parts);
         Ok(changes)
+    }
+
+    /// Which node holds the stream by now, and since when at the latest; after a look at what has come of it. What came between two
+    /// looks at which different nodes held it may be of either.
+    fn held_by(
+        &self,
+        id: StreamId,
+        view: &StreamView,
+        news: &Found,
+        script: &Script,
+    ) -> Result<(Option<NodeId>, Duration), Violation> {
+        let (before, since) = self.streams.get(&id).map_or((None, Duration::ZERO), |of| (of.node.clone(), of.since));
+        if let Some(partition) = script.of(&view.stream.identity) {
+            partition.was_there(news, since).map_err(|cause| {
+                let text = format!("stream {id} was granted anew, to {before:?}, and then committed: {cause}");
+                Violation::new("I1", text)
+            })?;
+        }
+        let node = view.owner.as_ref().map(|owner| owner.node.clone());
+        match (&before, node) {
+            (Some(_), Some(node)) if before.as_ref() != Some(&node) => Ok((Some(node), self.looked)),
+            (_, node) => Ok((node.or(before), since)),
+        }
+    }
+
+    /// A version was looked at, or there was none newer than the last.
+    pub fn looked(&mut self, now: Duration) {
+        self.looked = now;
     }
 
     /// Which parts of a snapshot were not there before.

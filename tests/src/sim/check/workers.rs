@@ -38,12 +38,14 @@ impl Workers {
         if reported.life != life {
             *reported = Reported { life, ..Reported::default() };
         }
-        let mut shown = BTreeMap::new();
+        // For a moment two of its tasks may report a stream: what counts is the newer grant.
+        let mut shown: BTreeMap<StreamId, (Epoch, Offset)> = BTreeMap::new();
         for report in heartbeat.tasks.iter().flat_map(|task| &task.streams) {
             let newest = reported.epochs.entry(report.stream).or_insert(report.epoch);
             *newest = (*newest).max(report.epoch);
             if report.condition == StreamCondition::Owned {
-                shown.insert(report.stream, (report.epoch, report.visible));
+                let of_it = shown.entry(report.stream).or_insert((report.epoch, report.visible));
+                *of_it = (*of_it).max((report.epoch, report.visible));
             }
         }
         for (stream, (epoch, _)) in &shown {

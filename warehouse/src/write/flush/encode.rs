@@ -1,4 +1,4 @@
-//! Parquet: ZSTD, page index, delta-coded hidden columns; and the checksums of the object's blocks.
+//! Parquet: ZSTD but for the smallest parts, page index, delta-coded hidden columns; and the checksums of the object's blocks.
 
 use std::io;
 
@@ -24,6 +24,9 @@ const CHUNK_BYTES: usize = 32 << 20;
 const ROW_GROUP_ROWS: usize = 262_144;
 /// The same, for large rows: a row group is in memory until it is whole.
 const ROW_GROUP_BYTES: usize = 128 << 20;
+/// Below so many bytes of rows a part is not compressed: a compressor is set up for each column, and that costs more than the few kB
+/// that it saves, when it is written and again whenever it is read. Most parts of a topic of little traffic are of that size.
+const COMPRESSED_BYTES_MIN: usize = 16 << 10;
 /// A part's record holds at most this many block checksums.
 const BLOCKS_MAX: u64 = 256;
 /// No block is smaller than this.
@@ -39,9 +42,14 @@ pub(super) fn parquet(
     order: &[RowAt],
     mut seen: impl FnMut(&RecordBatch),
 ) -> Result<Vec<Bytes>, ParquetError> {
-    let properties = properties(schema, key, &columns_with_nan(schema, batches))?;
+    let row_bytes = row_bytes(batches);
+    let compression = match row_bytes * order.len() < COMPRESSED_BYTES_MIN {
+        true => Compression::UNCOMPRESSED,
+        false => Compression::ZSTD(ZstdLevel::try_new(1)?),
+    };
+    let properties = properties(schema, key, compression, &columns_with_nan(schema, batches));
     let mut writer = ArrowWriter::try_new(Pieces::default(), file_schema(schema), Some(properties))?;
-    let chunk_rows = chunk_rows(batches);
+    let chunk_rows = (CHUNK_BYTES / row_bytes).clamp(1, CHUNK_ROWS);
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     for rows in order.chunks(chunk_rows) {
         let chunk = interleave_record_batch(&batches, rows)?;
@@ -85,14 +93,15 @@ impl io::Write for Pieces {
     }
 }
 
-fn chunk_rows(batches: &[RecordBatch]) -> usize {
+/// Bytes of a row in memory, on average, and at least one.
+fn row_bytes(batches: &[RecordBatch]) -> usize {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let bytes: usize = batches
         .iter()
         .flat_map(RecordBatch::columns)
         .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
         .sum();
-    (CHUNK_BYTES * rows.max(1) / bytes.max(1)).clamp(1, CHUNK_ROWS)
+    (bytes / rows.max(1)).max(1)
 }
 
 /// The columns whose bounds Parquet would write without their NaNs. A query orders NaN beside the numbers, so by such bounds
@@ -121,15 +130,16 @@ fn leaves(data_type: &DataType) -> usize {
 fn properties(
     schema: &SchemaRef,
     key: &[usize],
+    compression: Compression,
     without_bounds: &[ColumnPath],
-) -> Result<WriterProperties, ParquetError> {
+) -> WriterProperties {
     let leaf =
         |column: usize| -> usize { schema.fields().iter().take(column).map(|field| leaves(field.data_type())).sum() };
     let sorting =
         |column: &usize| SortingColumn { column_idx: leaf(*column) as i32, descending: false, nulls_first: true };
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("millrace ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(compression)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
@@ -143,7 +153,7 @@ fn properties(
     for column in without_bounds {
         properties = properties.set_column_statistics_enabled(column.clone(), EnabledStatistics::None);
     }
-    Ok(properties.build())
+    properties.build()
 }
 
 /// The checksums of an object's blocks; the object comes in pieces that need not be blocks.

@@ -154,8 +154,20 @@ async fn columns_have_their_field_ids_and_hidden_ones_are_delta_coded() {
         assert!(encodings.contains(&Encoding::DELTA_BINARY_PACKED), "{encodings:?}");
         assert!(!encodings.contains(&Encoding::RLE_DICTIONARY), "{encodings:?}");
     }
-    assert!(group.columns().iter().all(|column| matches!(column.compression(), Compression::ZSTD(_))));
     assert!(group.columns().iter().all(|column| column.offset_index_offset().is_some()), "a page index");
+}
+
+#[tokio::test]
+async fn a_part_is_compressed_unless_it_is_of_the_smallest() {
+    let rig = Rig::new(table());
+    for (offsets, compressed) in [(0..20, false), (0..20_000, true)] {
+        let parts = rig.flusher.flush(&frozen(&[(1, offsets)]).await).await.unwrap();
+        let largest = parts.iter().max_by_key(|part| part.rows).unwrap();
+        let (_, metadata) = rig.read(largest).await;
+        for column in metadata.row_group(0).columns() {
+            assert_eq!(matches!(column.compression(), Compression::ZSTD(_)), compressed, "{} rows", largest.rows);
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,9 +8,11 @@
 //! | [`MemoryBroker::delete_topic`], [`MemoryBroker::create_topic`] | another incarnation under the same name |
 //! | [`MemoryBroker::deliver_again`] | a client that goes back after a reconnect |
 //! | [`MemoryBroker::set_reachable`] | an outage |
+//! | [`MemoryBroker::delay_opens`] | connecting takes its time |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use catalog::Offset;
 use tokio::sync::Notify;
@@ -56,6 +58,8 @@ pub(super) struct Topic {
 pub(super) struct State {
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) is_reachable: bool,
+    /// How long each of the next opens takes.
+    pub(super) opens: VecDeque<Duration>,
     incarnations: u64,
 }
 
@@ -76,7 +80,7 @@ impl Default for MemoryBroker {
 impl MemoryBroker {
     /// A reachable broker without topics.
     pub fn new() -> Self {
-        let state = State { topics: BTreeMap::new(), is_reachable: true, incarnations: 0 };
+        let state = State { topics: BTreeMap::new(), is_reachable: true, opens: VecDeque::new(), incarnations: 0 };
         Self { state: Arc::new(Mutex::new(state)), changes: Arc::default() }
     }
 
@@ -175,6 +179,11 @@ impl MemoryBroker {
     /// Lets the next `times` fetches of the partition begin again at `from`: their records come twice.
     pub fn deliver_again(&self, topic: &str, partition: i32, from: Offset, times: u32) {
         self.change_log(topic, partition, |log| log.again = Some((from.0, times)));
+    }
+
+    /// Lets each of the next sources take so long to be opened; those after them take no time.
+    pub fn delay_opens(&self, delays: impl IntoIterator<Item = Duration>) {
+        self.lock().opens = delays.into_iter().collect();
     }
 
     /// Lets it answer, or not.

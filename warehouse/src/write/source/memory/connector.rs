@@ -53,6 +53,10 @@ fn missing(kafka: &KafkaSource) -> SourceError {
 #[async_trait]
 impl SourceConnector for MemoryConnector {
     async fn open(&self, kafka: &KafkaSource, options: SourceOptions) -> Result<Box<dyn Source>, SourceError> {
+        let delay = self.broker.lock().opens.pop_front();
+        if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
+            self.clock.sleep(delay).await;
+        }
         Ok(Box::new(MemorySource::new(self.broker.clone(), Arc::clone(&self.clock), kafka.clone(), options)))
     }
 

@@ -1,0 +1,146 @@
+//! Chains: faults that follow from each other. Some rules are only in force where three things meet that seldom meet by chance: a
+//! part of all histories has its faults drawn as one of these.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::draw::Draw;
+use super::faults::{Class, Fault, Kind};
+use super::stage::Stage;
+
+/// How faults follow from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Chain {
+    /// A stream goes to another worker and back, while the broker loses records and writes others in their place: what the first
+    /// owner has logged and not committed is no longer what is there.
+    Back,
+    /// A worker that has not heard how its commit ended is left alone, and a stream goes to another worker and back: to the task that
+    /// held it before, and that hears only now.
+    Anew,
+    /// A topic is made again while the owner of a stream sleeps, with rows that he has shown and not committed.
+    End,
+    /// A grant comes when its stream is held under a newer one.
+    Late,
+    /// The object store is away while much is produced: logs and memory fill.
+    Full,
+    /// A disk has no room for a whole write, and then its process dies.
+    Torn,
+}
+
+/// All chains.
+pub const CHAINS: &[Chain] = &[Chain::Back, Chain::Anew, Chain::End, Chain::Late, Chain::Full, Chain::Torn];
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Back => "back",
+            Self::Anew => "anew",
+            Self::End => "end",
+            Self::Late => "late",
+            Self::Full => "full",
+            Self::Torn => "torn",
+        })
+    }
+}
+
+impl FromStr for Chain {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = CHAINS.iter().find(|chain| chain.to_string() == text.trim());
+        found.copied().ok_or_else(|| {
+            let names: Vec<String> = CHAINS.iter().map(Chain::to_string).collect();
+            format!("there is no chain {text:?}: name one of {}", names.join(", "))
+        })
+    }
+}
+
+impl Chain {
+    /// The classes that its faults are of.
+    fn classes(self) -> &'static [Class] {
+        match self {
+            Self::Back => &[Class::Kill, Class::Broker],
+            Self::Anew => &[Class::Catalog, Class::Network, Class::Kill],
+            Self::End => &[Class::Broker, Class::Pause],
+            Self::Late => &[Class::Network, Class::Kill, Class::Pause],
+            Self::Full => &[Class::Objects, Class::Broker],
+            Self::Torn => &[Class::Disk, Class::Kill],
+        }
+    }
+
+    /// Draws one of those whose faults are all among the classes.
+    pub fn draw(draw: &Draw, classes: &[Class]) -> Option<Self> {
+        let possible = |chain: &&Self| chain.classes().iter().all(|class| classes.contains(class));
+        let possible: Vec<Self> = CHAINS.iter().filter(possible).copied().collect();
+        (!possible.is_empty()).then(|| draw.one_of(&possible))
+    }
+
+    /// Its faults, in a history of that length.
+    pub fn faults(self, draw: &Draw, stage: &Stage, length: Duration) -> Vec<Fault> {
+        let at = length.mul_f64(draw.number(50, 600) as f64 / 1_000.0);
+        let partition = draw.number(0, stage.plan.partitions as u64) as i32;
+        let worker = draw.index(stage.workers.len());
+        let manager = draw.index(stage.managers.len());
+        let fault = |at, lasts, kind| Fault { at, lasts, kind };
+        let mut faults = match self {
+            Self::Back => {
+                let away = draw.millis(600, 2_500);
+                let again = at + away + draw.millis(20, 1_200);
+                vec![
+                    fault(at, away, Kind::OwnerDies(partition)),
+                    fault(
+                        at + draw.millis(1, 150),
+                        Duration::ZERO,
+                        Kind::Rewrite(partition, draw.number(0, 3), draw.number(1, 4)),
+                    ),
+                    fault(again, draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
+                ]
+            }
+            Self::Anew => {
+                let (unheard, alone) = (draw.millis(300, 1_200), draw.millis(900, 2_500));
+                let longer = draw.number(300, 2_500);
+                let moved_on = at + unheard + draw.millis(400, 1_800);
+                vec![
+                    fault(at, unheard + draw.millis(20, 100), Kind::Commits(0, draw.one_of(&[400, 1_000]), 0)),
+                    fault(at + unheard, alone, Kind::OwnerAlone(partition, longer)),
+                    fault(moved_on, draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
+                ]
+            }
+            Self::End => {
+                let asleep = draw.millis(2_500, 6_000);
+                let made_again = Kind::Recreate(draw.number(1, 5) as i32, None);
+                vec![
+                    fault(at, asleep, Kind::OwnerSleeps(partition)),
+                    fault(at + draw.millis(1, 400), Duration::ZERO, made_again),
+                    fault(at + asleep + draw.millis(0, 500), draw.millis(5, 300), Kind::KillManager(manager)),
+                ]
+            }
+            Self::Late => {
+                vec![
+                    fault(at, draw.millis(1_000, 5_000), Kind::Storm(0, draw.one_of(&[300, 700]), 900)),
+                    fault(at + draw.millis(0, 500), draw.millis(5, 1_500), Kind::OwnerDies(partition)),
+                    fault(at + draw.millis(500, 3_000), draw.millis(300, 3_000), Kind::OwnerSleeps(partition)),
+                ]
+            }
+            Self::Full => {
+                let burst = |draw: &Draw| Kind::Burst(partition, draw.number(40, 160));
+                vec![
+                    fault(at, draw.millis(4_000, 9_000), Kind::Objects(1_000, 0, 0, 0, 0)),
+                    fault(at + draw.millis(500, 2_500), Duration::ZERO, burst(draw)),
+                    fault(at + draw.millis(1_500, 5_000), Duration::ZERO, burst(draw)),
+                ]
+            }
+            Self::Torn => {
+                let full = draw.millis(300, 2_500);
+                vec![
+                    fault(at, full, Kind::DiskFull(worker, draw.number(0, 900))),
+                    fault(at + draw.millis(0, 800), Duration::ZERO, Kind::Burst(partition, draw.number(10, 60))),
+                    fault(at + full + draw.millis(0, 1_500), draw.millis(5, 400), Kind::KillWorker(worker)),
+                ]
+            }
+        };
+        faults.sort_by_key(|fault| fault.at);
+        faults
+    }
+}
