@@ -19,7 +19,7 @@ fn seeds() -> impl Iterator<Item = (u64, Options)> {
         let chain = match words.next() {
             None => Chains::Some,
             Some("unchained") => Chains::None,
-            Some(other) => panic!("what are {other:?} histories?"),
+            Some(chain) => Chains::Only(chain.parse().expect("a second word is a chain, or unchained")),
         };
         (seed, Options { chain, ..Options::default() })
     })

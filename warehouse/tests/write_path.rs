@@ -160,10 +160,12 @@ fn i2_a_stream_that_comes_back_to_another_task_of_its_worker_is_dropped_by_the_f
         life.until_visible(&worker, 0, 50).await;
         life.grant("other", 0, &[0]).await;
         life.give(&worker, "w", 1, &[0]).await;
-        life.until_visible(&worker, 0, 50).await;
-        let reports = worker.heartbeat().tasks.into_iter().flat_map(|task| task.streams);
-        let owned = reports.filter(|report| report.condition == StreamCondition::Owned);
-        assert_eq!(owned.map(|report| report.epoch.0).collect::<Vec<_>>(), [3]);
+        life.until("the newer grant to be held, and no other", async || {
+            let reports = worker.heartbeat().tasks.into_iter().flat_map(|task| task.streams);
+            let owned = reports.filter(|report| report.condition == StreamCondition::Owned);
+            owned.map(|report| (report.epoch.0, report.visible.0)).collect::<Vec<_>>() == [(3, 50)]
+        })
+        .await;
     });
 }
 
