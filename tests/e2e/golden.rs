@@ -36,6 +36,7 @@ golden_files! {
     system
     select
     types
+    nested_types
     pruning
     variables
     errors

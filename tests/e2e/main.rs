@@ -12,6 +12,7 @@
 //! | `control` | ALTER under load and under a kill, hints, the proof of a table |
 //! | `inserts` | rows that come from clients: TRUNCATE under a pipeline, files over HTTP |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
+//! | `types` | every value of every type, by each way in and in each place |
 
 // A test that cannot go on fails: that is what unwrap is for here.
 #![allow(clippy::unwrap_used, unreachable_pub)]
@@ -32,3 +33,4 @@ mod moving;
 mod overload;
 mod small_disk;
 mod stage;
+mod types;

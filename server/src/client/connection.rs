@@ -118,6 +118,11 @@ impl Connection {
         Ok(Reply::Rows(Rows { connection: self, columns, ended: false }))
     }
 
+    /// What both sides can do.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
     /// Sends one command of the protocol and returns the first packet of its answer.
     pub(crate) async fn command(&mut self, code: u8, body: &[u8]) -> Result<Bytes, ClientError> {
         self.send_command(code, body).await?;

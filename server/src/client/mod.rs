@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `args` | the flags, and [`run`]: which way statements come in |
 //! | [`connection`] | login, a statement, its rows one by one |
+//! | [`prepared`] | prepared statements, and rows in the binary form |
 //! | `statements` | where one statement ends and the next begins |
 //! | `shell` | a statement's way from text to printed answer |
 //! | `repl` | the prompt, its history and its backslash commands |
@@ -15,6 +16,7 @@ mod args;
 pub mod connection;
 mod error;
 mod lines;
+pub mod prepared;
 mod printer;
 mod repl;
 mod shell;

@@ -1,7 +1,7 @@
 //! DEFAULT values: from the literal in the DDL to the column's own value, and back to the literal that SHOW CREATE prints.
 
 use catalog::{ColumnType, DecimalText, IntegerWidth, Scalar};
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, NaiveDate};
 use warehouse::schema::integer_bounds;
 pub(crate) use warehouse::schema::quoted;
 use warehouse::write::decode::{value_of_bytes, value_of_text};
@@ -51,6 +51,10 @@ fn of_text(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
         },
         ColumnType::Integer { width, unsigned } => integer(*width, *unsigned, text),
         ColumnType::Float | ColumnType::Double => match text.parse::<f64>() {
+            // What is beyond 32 bits would be infinite in its column.
+            Ok(value) if *kind == ColumnType::Float && value.is_finite() && (value as f32).is_infinite() => {
+                Err(format!("{text} is out of range for float"))
+            }
             Ok(value) if value.is_finite() => Ok(Scalar::Float(value)),
             _ => Err(format!("{text:?} is not a number")),
         },
@@ -58,7 +62,6 @@ fn of_text(kind: &ColumnType, text: &str) -> Result<Scalar, String> {
         ColumnType::Date => NaiveDate::parse_from_str(text, DATE)
             .map(|date| Scalar::Date(date.to_epoch_days()))
             .map_err(|_| format!("{text:?} is not a date; write 'YYYY-MM-DD'")),
-        ColumnType::DateTime { digits: None } | ColumnType::Timestamp { digits: None } => moment(text),
         ColumnType::Array { .. } | ColumnType::Map { .. } => {
             Err("an ARRAY or MAP can have no DEFAULT but NULL".to_owned())
         }
@@ -126,27 +129,24 @@ fn decimal(precision: u8, scale: u8, text: &str) -> Result<Scalar, String> {
     Ok(Scalar::Decimal(DecimalText(if negative { -unscaled } else { unscaled }), scale))
 }
 
-fn moment(text: &str) -> Result<Scalar, String> {
-    let spaced = text.replacen('T', " ", 1);
-    let moment = NaiveDateTime::parse_from_str(&spaced, MOMENT)
-        .or_else(|_| NaiveDateTime::parse_from_str(&format!("{spaced} 00:00:00"), MOMENT));
-    match moment {
-        Ok(moment) => Ok(Scalar::Micros(moment.and_utc().timestamp_micros())),
-        Err(_) => Err(format!("{text:?} is not a time; write 'YYYY-MM-DD HH:MM:SS'")),
-    }
-}
-
 /// The literal that reads back as `value` of a column of `kind`.
 pub(crate) fn literal_text(kind: &ColumnType, value: &Scalar) -> String {
     match value {
         Scalar::Bytes(bytes) => format!("X'{}'", hex::encode(bytes)),
-        Scalar::Micros(micros) if matches!(kind, ColumnType::Time { .. }) => format!("'{}'", span_text(*micros)),
+        Scalar::Micros(micros) => {
+            let (text, digits) = match kind {
+                ColumnType::Time { digits } => (span_text(*micros), *digits),
+                ColumnType::DateTime { digits } | ColumnType::Timestamp { digits } => (time_text(value), *digits),
+                _ => (time_text(value), None),
+            };
+            format!("'{}'", with_digits(text, digits))
+        }
         Scalar::Null => "NULL".to_owned(),
         Scalar::Bool(value) => format!("'{}'", u8::from(*value)),
         Scalar::Int(value) => format!("'{value}'"),
         Scalar::Float(value) => format!("'{value}'"),
         Scalar::Decimal(value, scale) => format!("'{}'", decimal_text(value.0, *scale)),
-        Scalar::Date(_) | Scalar::Micros(_) => format!("'{}'", time_text(value)),
+        Scalar::Date(_) => format!("'{}'", time_text(value)),
         Scalar::Text(text) => quoted(text),
     }
 }
@@ -159,6 +159,13 @@ pub(crate) fn default_text(kind: &ColumnType, value: &Scalar) -> Option<String> 
         Scalar::Bytes(bytes) => Some(format!("0x{}", hex::encode_upper(bytes))),
         other => Some(literal_text(kind, other).trim_matches('\'').to_owned()),
     }
+}
+
+/// The text of a time, with just so many digits of a second where a number is declared.
+fn with_digits(text: String, digits: Option<u8>) -> String {
+    let Some(digits) = digits.map(usize::from) else { return text };
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    if digits == 0 { whole.to_owned() } else { format!("{whole}.{:.digits$}", format!("{fraction:0<6}")) }
 }
 
 /// A TIME as MySQL writes it.
@@ -234,6 +241,9 @@ mod tests {
         let money = ColumnType::Decimal { precision: 10, scale: 2 };
         assert_eq!(literal_text(&money, &Scalar::Decimal(DecimalText(-1230), 2)), "'-12.30'");
         assert_eq!(literal_text(&ColumnType::TEXT, &Scalar::Text("it's \\".into())), "'it''s \\\\'");
+        let half = Scalar::Micros(500_000);
+        assert_eq!(literal_text(&ColumnType::Time { digits: Some(3) }, &half), "'00:00:00.500'");
+        assert_eq!(literal_text(&ColumnType::DateTime { digits: Some(1) }, &half), "'1970-01-01 00:00:00.5'");
         assert_eq!(literal_text(&ColumnType::BLOB, &Scalar::Bytes(vec![0, 0xff])), "X'00ff'");
     }
 
@@ -253,6 +263,7 @@ mod tests {
             of(&ColumnType::Array { element: Box::new(ColumnType::TEXT) }, "[]").unwrap_err().contains("no DEFAULT")
         );
         assert_eq!(of(&ColumnType::Binary { bytes: 3 }, "ab"), Ok(Scalar::Bytes(vec![b'a', b'b', 0])));
+        assert!(of(&ColumnType::Float, "1e39").unwrap_err().contains("out of range"));
         let error = default_of("c", &tiny, false, &Literal::Null).unwrap_err();
         assert_eq!((error.code, error.message.as_str()), (1067, "Invalid default value for 'c': it is NOT NULL"));
     }

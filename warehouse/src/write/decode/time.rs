@@ -34,6 +34,8 @@ pub(super) struct WallClock {
 pub(super) struct Span {
     /// In microseconds; what is below one is cut off.
     pub(super) micros: i64,
+    /// Whether it is below zero, if only by what was cut off.
+    pub(super) negative: bool,
     /// Whether what was cut off is half a microsecond or more.
     pub(super) rounds_up: bool,
 }
@@ -104,7 +106,7 @@ pub(super) fn span(text: &str) -> Option<Span> {
     }
     let (below_second, rounds_up, rest) = fraction(rest)?;
     let micros = i64::from(hour * 3600 + minute * 60 + second) * MICROS_PER_SECOND + below_second;
-    rest.is_empty().then_some(Span { micros: if negative { -micros } else { micros }, rounds_up })
+    rest.is_empty().then_some(Span { micros: if negative { -micros } else { micros }, negative, rounds_up })
 }
 
 /// Microseconds of `.f{1,9}`, whether the next digit rounds them up, and what follows.

@@ -88,10 +88,10 @@ impl Clock {
 
     /// The microseconds of a TIME's text.
     pub(in super::super) fn span(&self, text: &str) -> Result<i64, BadValue> {
-        let Some(Span { micros, rounds_up }) = span(text) else {
+        let Some(Span { micros, negative, rounds_up }) = span(text) else {
             return Err(self.wrong(text, "it is not a time written as HH:MM:SS"));
         };
-        let up = if rounds_up && self.digits == Some(6) { micros.signum() } else { 0 };
+        let up = i64::from(rounds_up && self.digits == Some(6)) * if negative { -1 } else { 1 };
         self.rounded_span(micros + up).ok_or_else(|| BadValue::out_of_range(quoted(text), &self.name))
     }
 

@@ -142,6 +142,7 @@ fn digits_of_a_second_are_rounded_to_those_that_were_declared() {
         time(Some(0)),
         &[("\"838:59:59.4\"", Ok("PT3020399S")), ("\"838:59:59.5\"", RANGE), ("\"-0:00:00.5\"", Ok("-PT1S"))],
     );
+    check(time(Some(6)), &[("\"0:00:00.0000005\"", Ok("PT0.000001S")), ("\"-0:00:00.0000005\"", Ok("-PT0.000001S"))]);
     check(time(None), &[("\"10:61:00\"", WRONG), ("36000", WRONG), ("null", Ok("NULL"))]);
 }
 
