@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &CommitsArgs) -> anyhow::Result<Value> {
 fn nowhere() -> KafkaSource {
     KafkaSource {
         brokers: "127.0.0.1:1".to_owned(),
-        topic: "none".to_owned(),
+        topics: "none".into(),
         format: RecordFormat::Json,
         start: StartPosition::Earliest,
         properties: Default::default(),

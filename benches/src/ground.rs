@@ -49,7 +49,7 @@ impl Ground {
         let store = Arc::new(RedbStore::open(file, Arc::clone(&world.clock)).await?);
         let catalog = Catalog::open(Arc::clone(&store) as _, world.clone()).await?;
         let table = catalog.create_table(table, false).await?;
-        let topic = source.topic.clone();
+        let topic = source.topics.to_string();
         let new = NewPipeline {
             database: "default".to_owned(),
             name: "bench_in".to_owned(),

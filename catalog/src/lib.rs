@@ -91,6 +91,7 @@ pub use ddl::{NewColumn, NewPipeline, NewTable};
 pub use error::CatalogError;
 pub use garbage::Garbage;
 pub use model::*;
+pub use names::check_column as check_column_name;
 pub use service::{CatalogService, ChannelService, VoidOutcome};
 pub use settle::commit_settled;
 pub use watch::Watch;

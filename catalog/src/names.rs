@@ -34,7 +34,11 @@ pub(crate) fn check_pipeline(name: &str) -> Result<(), CatalogError> {
     check("pipeline", name)
 }
 
-pub(crate) fn check_column(name: &str) -> Result<(), CatalogError> {
+/// Whether a column may have that name.
+///
+/// # Errors
+/// [`CatalogError::Invalid`], with what is wrong with it.
+pub fn check_column(name: &str) -> Result<(), CatalogError> {
     check("column", name)?;
     match contains(&RESERVED_COLUMNS, name) {
         true => Err(CatalogError::invalid(format!(

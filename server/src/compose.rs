@@ -104,7 +104,8 @@ impl Node {
         });
         let inserts = Self::inserts(&settings, &data_dir, &world, &catalog, &objects, &memory).await?;
         let tables = Tables::new(catalog.clone(), Arc::clone(&manager), Arc::clone(&workers) as _, world.clone());
-        let runtime = LocalRuntime::new(Arc::clone(&manager), catalog.clone(), connector, world.clone(), &settings);
+        let runtime =
+            LocalRuntime::new(Arc::clone(&manager), catalog.clone(), Arc::clone(&connector), world.clone(), &settings);
         let spill_limit = settings.query.spill_limit.0;
         let queries =
             Queries::new(&catalog, workers, &objects, &world, Arc::clone(&memory), &data_dir.spill(), spill_limit)?;
@@ -134,6 +135,7 @@ impl Node {
                     retry: ErrorRetry { catalog: catalog.clone(), objects: Arc::clone(&objects), world: world.clone() },
                 }),
                 probe: Arc::clone(&runtime) as _,
+                sources: connector,
                 runtime: Arc::clone(&runtime) as _,
                 world: world.clone(),
             },

@@ -101,7 +101,7 @@ mod tests {
             table: TableId(1),
             source: KafkaSource {
                 brokers: "b:9092".to_owned(),
-                topic: "t".to_owned(),
+                topics: "t".into(),
                 format: RecordFormat::Json,
                 start: StartPosition::Earliest,
                 properties: BTreeMap::new(),

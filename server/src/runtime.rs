@@ -213,7 +213,8 @@ impl Runtime for LocalRuntime {
 #[async_trait]
 impl PipelineProbe for LocalRuntime {
     async fn check(&self, source: &KafkaSource) -> Result<(), String> {
-        self.connector.topic(source).await.map(|_| ()).map_err(|error| error.to_string())
+        let view = self.connector.topics(source).await.and_then(|view| view.whole(source));
+        view.map(|_| ()).map_err(|error| error.to_string())
     }
 }
 

@@ -31,6 +31,7 @@ macro_rules! golden_files {
 golden_files! {
     databases
     tables
+    topics
     pipelines
     browsing
     system

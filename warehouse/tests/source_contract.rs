@@ -3,8 +3,13 @@
 // A test that cannot go on fails: that is what unwrap is for here.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-use catalog::{Offset, StartPosition, StreamId};
-use millrace_warehouse::write::source::{SourceError, SourceEvent, SourceOptions};
+use std::sync::Arc;
+
+use catalog::{KafkaSource, Offset, OffsetRange, StartPosition, StreamId, Topics};
+use millrace_warehouse::write::source::{
+    RangeReader, SourceError, SourceEvent, SourceOptions, SourceStream, TopicRange,
+};
+use vfs::SystemClock;
 
 mod source_harness;
 use source_harness::{
@@ -44,6 +49,9 @@ contract! {
     a_missing_topic_is_a_named_error
     a_topic_is_shown_with_its_partitions
     one_stream_of_many_can_be_added_while_others_run
+    several_topics_are_shown_by_name_or_by_pattern
+    one_source_reads_the_same_partition_of_several_topics
+    a_bounded_range_ends_where_it_was_told_to
 }
 
 async fn every_record_is_handed_out_once_in_order(harness: &dyn Harness) {
@@ -237,14 +245,14 @@ async fn start_positions_are_resolved_to_offsets(harness: &dyn Harness) {
         // In the year 2200, after the last record.
         (StartPosition::TimestampMillis(7_258_118_400_000), 5),
     ] {
-        assert_eq!(connector.resolve(&kafka, 0, &start).await, Ok(Offset(offset)), "{start:?}");
+        assert_eq!(connector.resolve(&kafka, &topic, 0, &start).await, Ok(Offset(offset)), "{start:?}");
     }
-    let error = connector.resolve(&kafka, 0, &StartPosition::Offset(6)).await.unwrap_err().to_string();
+    let error = connector.resolve(&kafka, &topic, 0, &StartPosition::Offset(6)).await.unwrap_err().to_string();
     for part in ["offset 6", "partition 0", topic.as_str(), "0 up to 5", "'earliest'"] {
         assert!(error.contains(part), "{part} in {error}");
     }
-    assert_eq!(connector.watermarks(&kafka, 0).await, Ok((Offset(0), Offset(5))));
-    let error = connector.watermarks(&kafka, 9).await.unwrap_err();
+    assert_eq!(connector.watermarks(&kafka, &topic, 0).await, Ok((Offset(0), Offset(5))));
+    let error = connector.watermarks(&kafka, &topic, 9).await.unwrap_err();
     assert!(matches!(error, SourceError::Fatal { .. }), "{error}");
 }
 
@@ -274,4 +282,89 @@ async fn one_stream_of_many_can_be_added_while_others_run(harness: &dyn Harness)
         reading.absorb(event);
     }
     reading.until_ends(&[300; 8]).await;
+}
+
+async fn several_topics_are_shown_by_name_or_by_pattern(harness: &dyn Harness) {
+    let base = unused_name("many");
+    let name = |end: &str| format!("{base}_{end}");
+    for (end, partitions) in [("a", 1), ("b", 3), ("other", 1)] {
+        harness.create_topic(&name(end), partitions);
+    }
+    let connector = harness.connector();
+    let of = |topics| KafkaSource { topics, ..harness.kafka("t") };
+    let list = of(Topics::List(vec![name("a"), name("b"), name("none")]));
+    let view = connector.topics(&list).await.unwrap();
+    let shown: Vec<(&String, usize)> = view.found.iter().map(|(name, view)| (name, view.partitions.len())).collect();
+    assert_eq!(shown, [(&name("a"), 1), (&name("b"), 3)]);
+    assert_eq!(view.missing, [name("none")]);
+    assert_ne!(view.found[&name("a")].incarnation, view.found[&name("b")].incarnation);
+    let missing = SourceError::TopicMissing { topic: name("none"), brokers: harness.brokers() };
+    assert_eq!(view.whole(&list), Err(missing));
+
+    let pattern = of(Topics::Pattern { pattern: format!("{base}_.") });
+    let matched: Vec<String> = connector.topics(&pattern).await.unwrap().found.into_keys().collect();
+    assert_eq!(matched, [name("a"), name("b")], "the whole name is matched");
+    harness.create_topic(&name("c"), 1);
+    let later = connector.topics(&pattern).await.unwrap();
+    assert_eq!(later.found.len(), 3, "one made later is found");
+    let none = of(Topics::Pattern { pattern: format!("{base}_nothing") });
+    let error = connector.topics(&none).await.unwrap().whole(&none).unwrap_err().to_string();
+    assert!(error.contains("no topic at") && error.contains("matches"), "{error}");
+}
+
+async fn one_source_reads_the_same_partition_of_several_topics(harness: &dyn Harness) {
+    let topics = [harness.topic("first", 1), harness.topic("second", 1)];
+    harness.produce(&topics[0], 0, &numbered(300));
+    harness.produce(&topics[1], 0, &numbered(500));
+    let kafka = KafkaSource { topics: Topics::List(topics.to_vec()), ..harness.kafka("t") };
+    let connector = harness.connector();
+    let view = connector.topics(&kafka).await.unwrap();
+    let mut reading = Reading::open(harness, &topics[0], options()).await;
+    reading.source = connector.open(&kafka, options()).await.unwrap();
+    for (number, topic) in (0..).zip(&topics) {
+        let wanted = SourceStream {
+            stream: StreamId(number),
+            topic: Arc::from(topic.as_str()),
+            incarnation: Arc::from(view.found[topic].incarnation.as_str()),
+            partition: 0,
+            position: Offset(0),
+        };
+        reading.source.add(wanted).await.unwrap();
+        reading.seen.insert(StreamId(number), source_harness::Seen::default());
+    }
+    reading.until_ends(&[300, 500]).await;
+    assert_eq!(reading.seen[&StreamId(0)].records.len(), 300);
+    assert_eq!(reading.seen[&StreamId(1)].records.len(), 500);
+    reading.source.remove(StreamId(0)).await;
+    harness.produce(&topics[0], 0, &numbered(10));
+    harness.produce(&topics[1], 0, &numbered(10));
+    reading.until("the other goes on", |reading| reading.seen[&StreamId(1)].position == 510).await;
+    assert_eq!(reading.seen[&StreamId(0)].position, 300);
+}
+
+async fn a_bounded_range_ends_where_it_was_told_to(harness: &dyn Harness) {
+    let topic = harness.topic("range", 2);
+    (0..2).for_each(|partition| harness.produce(&topic, partition, &numbered(400)));
+    let (connector, kafka) = (harness.connector(), harness.kafka(&topic));
+    let incarnation: Arc<str> = Arc::from(connector.topic(&kafka).await.unwrap().incarnation.as_str());
+    let range = |partition, start, end| TopicRange {
+        topic: Arc::from(topic.as_str()),
+        incarnation: Arc::clone(&incarnation),
+        partition,
+        range: OffsetRange::new(Offset(start), Offset(end)),
+    };
+    // Two ranges of one partition, one of the other, and one that is empty.
+    let ranges = [range(0, 10, 20), range(0, 390, 400), range(1, 0, 250), range(1, 300, 300)];
+    let source = connector.open(&kafka, options()).await.unwrap();
+    let mut reader = RangeReader::new(source, &ranges, Arc::new(SystemClock::new()));
+    let mut seen: Vec<(i32, u64)> = Vec::new();
+    while let Some(piece) = reader.next().await.unwrap() {
+        assert_eq!(*piece.topic, *topic);
+        seen.extend(piece.records.iter().map(|record| (piece.partition, record.offset)));
+    }
+    seen.sort_unstable();
+    let expected: Vec<(i32, u64)> =
+        (10..20).chain(390..400).map(|offset| (0, offset)).chain((0..250).map(|offset| (1, offset))).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(connector.committed_end(&kafka, &topic, 0).await, Ok(Offset(400)));
 }

@@ -116,14 +116,14 @@ async fn retention_that_overtakes_the_position_is_out_of_range() {
     kafka.create_with(&topic, 1, &[("retention.ms", "1"), ("segment.ms", "100")]);
     kafka.produce(&topic, 0, &numbered(100));
     let (connector, source) = (kafka.connector(), kafka.kafka(&topic));
-    while connector.watermarks(&source, 0).await.unwrap().0 < Offset(100) {
+    while connector.watermarks(&source, &topic, 0).await.unwrap().0 < Offset(100) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut reading = Reading::open(&kafka, &topic, options()).await;
     reading.add(0, 10).await;
     reading.until("the event", |reading| !reading.out_of_range.is_empty()).await;
     assert_eq!(reading.out_of_range, [(StreamId(0), 10, 100, 100)]);
-    assert_eq!(connector.resolve(&source, 0, &StartPosition::Earliest).await, Ok(Offset(100)));
+    assert_eq!(connector.resolve(&source, &topic, 0, &StartPosition::Earliest).await, Ok(Offset(100)));
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_time_is_resolved_to_the_first_record_that_is_not_older() {
     let (connector, source) = (kafka.connector(), kafka.kafka(&topic));
     for (millis, offset) in [(-5, 0), (0, 0), (1, 1), (10, 1), (20, 2), (21, 3)] {
         let start = StartPosition::TimestampMillis(1_700_000_000_000 + millis);
-        assert_eq!(connector.resolve(&source, 0, &start).await, Ok(Offset(offset)), "{millis}");
+        assert_eq!(connector.resolve(&source, &topic, 0, &start).await, Ok(Offset(offset)), "{millis}");
     }
 }
 

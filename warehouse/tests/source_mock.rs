@@ -45,7 +45,7 @@ async fn a_broker_that_is_not_there_is_named_with_the_reason() {
     let connector = mock.connector();
     for error in [
         connector.topic(&kafka).await.unwrap_err(),
-        connector.watermarks(&kafka, 0).await.unwrap_err(),
+        connector.watermarks(&kafka, "t", 0).await.unwrap_err(),
         next_trouble(&*connector, &kafka).await,
     ] {
         let SourceError::Unreachable { brokers, cause } = &error else { panic!("{error:?}") };
@@ -155,7 +155,7 @@ async fn next_trouble(connector: &dyn SourceConnector, kafka: &KafkaSource) -> S
     let mut source = connector.open(kafka, options()).await.unwrap();
     let stream = SourceStream {
         stream: StreamId(0),
-        topic: kafka.topic.as_str().into(),
+        topic: kafka.topics.to_string().into(),
         incarnation: "".into(),
         partition: 0,
         position: Offset(0),

@@ -98,7 +98,7 @@ impl Walk {
         };
         let source = KafkaSource {
             brokers: feed.bootstrap.clone(),
-            topic: feed.topic.clone(),
+            topics: feed.topic.as_str().into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: BTreeMap::new(),

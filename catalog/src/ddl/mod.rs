@@ -9,6 +9,7 @@ mod columns;
 mod database;
 pub(crate) mod pipeline;
 pub(crate) mod table;
+mod table_with_pipeline;
 
 pub use columns::NewColumn;
 pub use pipeline::NewPipeline;

@@ -59,7 +59,11 @@ impl Catalog {
         Ok(Arc::new(pipeline))
     }
 
-    fn write_new(&self, transaction: &mut dyn KvTransaction, record: &PipelineRecord) -> Result<(), CatalogError> {
+    pub(super) fn write_new(
+        &self,
+        transaction: &mut dyn KvTransaction,
+        record: &PipelineRecord,
+    ) -> Result<(), CatalogError> {
         let Pipeline { id, database, name, table, fence, .. } = &record.pipeline;
         self.write_pipeline(transaction, record)?;
         transaction.set(&keys::pipeline_name::ser_key(database, name), &keys::pipeline_name::ser_value(*id));
@@ -245,7 +249,7 @@ impl Catalog {
 pub(crate) const STREAMS_IN_A_RECORD: usize = 4_000;
 
 /// What only the decoder can judge, the SELECT list and the WHERE, it has judged before.
-fn check(new: &NewPipeline) -> Result<(), CatalogError> {
+pub(super) fn check(new: &NewPipeline) -> Result<(), CatalogError> {
     names::check_pipeline(&new.name)?;
     let NewPipeline { database, name, source, projection, filter, settings, .. } = new.clone();
     check_definition(&database, &name, &PipelineDefinition { source, projection, filter, settings })
@@ -261,8 +265,8 @@ pub(crate) fn check_definition(
     let PipelineDefinition { source, settings, .. } = definition;
     let fault = if source.brokers.is_empty() {
         "names no broker: set brokers = 'host:port'"
-    } else if source.topic.is_empty() {
-        "names no topic: set topic = '…'"
+    } else if source.topics.is_blank() {
+        "names no topic: set topic = '…', topics = '…, …' or topic_pattern = '…'"
     } else if settings.tasks == 0 {
         "has tasks = 0: give it at least one"
     } else if settings.flush_bytes == 0 || settings.flush_interval_ms == 0 {
@@ -275,7 +279,7 @@ pub(crate) fn check_definition(
     Err(CatalogError::invalid(format!("{what} {fault}")))
 }
 
-fn draw(new: &NewPipeline, id: PipelineId, database: String, created: i64) -> Pipeline {
+pub(super) fn draw(new: &NewPipeline, id: PipelineId, database: String, created: i64) -> Pipeline {
     Pipeline {
         id,
         database,
@@ -305,7 +309,7 @@ pub(crate) async fn require_record(
     found.ok_or_else(|| CatalogError::not_found(format!("pipeline with the id {id}: it has been dropped")).into())
 }
 
-async fn find(
+pub(super) async fn find(
     transaction: &mut dyn KvTransaction,
     database: &str,
     name: &str,

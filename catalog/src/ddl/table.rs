@@ -46,9 +46,7 @@ impl Catalog {
                     }
                     let id = TableId(next_id(transaction, Counter::Table).await?);
                     let record = TableRecord { table: Table { id, database, ..drawn.clone() }, nonce };
-                    check_record_size(&record)?;
-                    write_record(transaction, &record);
-                    name(transaction, &record.table);
+                    write_new(transaction, &record)?;
                     Ok(record.table)
                 }
                 .boxed()
@@ -57,8 +55,16 @@ impl Catalog {
         Ok(Arc::new(table))
     }
 
+    /// Whether such a table could be made, as far as that can be told without looking whether its name is taken.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`], as [`Catalog::create_table`] would say it.
+    pub fn check_new_table(&self, new: &NewTable) -> Result<(), CatalogError> {
+        self.draw(new).map(|_| ())
+    }
+
     /// The table, but for what only the transaction knows: its id, and how its database's name was typed.
-    fn draw(&self, new: &NewTable) -> Result<Table, CatalogError> {
+    pub(super) fn draw(&self, new: &NewTable) -> Result<Table, CatalogError> {
         names::check_table(&new.name)?;
         let columns = columns::columns(new)?;
         Ok(Table {
@@ -255,7 +261,11 @@ pub(crate) fn gone(id: TableId) -> CatalogError {
     CatalogError::not_found(format!("table with the id {id}: it has been dropped"))
 }
 
-async fn find(transaction: &mut dyn KvTransaction, database: &str, name: &str) -> Result<Option<TableRecord>, Failure> {
+pub(super) async fn find(
+    transaction: &mut dyn KvTransaction,
+    database: &str,
+    name: &str,
+) -> Result<Option<TableRecord>, Failure> {
     let by_name = keys::table_name::ser_key(database, name);
     let Some(id) = keys::get(transaction, &by_name, keys::table_name::deser_value).await? else {
         return Ok(None);
@@ -279,8 +289,16 @@ async fn not_found(transaction: &mut dyn KvTransaction, database: &str, name: &s
     Ok(names::did_you_mean(describe(database, name), name, names.iter().map(String::as_str)))
 }
 
-fn describe(database: &str, name: &str) -> String {
+pub(super) fn describe(database: &str, name: &str) -> String {
     format!("table `{database}`.`{name}`")
+}
+
+/// Writes a table that is made under its name.
+pub(super) fn write_new(transaction: &mut dyn KvTransaction, record: &TableRecord) -> Result<(), CatalogError> {
+    check_record_size(record)?;
+    write_record(transaction, record);
+    name(transaction, &record.table);
+    Ok(())
 }
 
 fn check_record_size(record: &TableRecord) -> Result<(), CatalogError> {

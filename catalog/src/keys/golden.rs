@@ -33,7 +33,7 @@ use crate::{
     KafkaSource, Lease, NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionIdentity,
     PartitionTransform, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineSettings, PipelineState,
     PipelineVersion, RecordFormat, Scalar, SchemaId, SeekTarget, StartPosition, Stream, StreamId, StreamIdentity,
-    StreamState, Table, TableId, TaskIndex, UploadIntent, User, Version, WriterId,
+    StreamState, Table, TableId, TaskIndex, Topics, UploadIntent, User, Version, WriterId,
 };
 
 const STAMP: Stamp = Stamp([0, 0, 0, 0, 0, 0, 1, 2, 0, 0]);
@@ -218,7 +218,7 @@ fn pipeline() -> Pipeline {
         table: TableId(2),
         source: KafkaSource {
             brokers: "b1:9092,b2:9092".into(),
-            topic: "clicks".into(),
+            topics: "clicks".into(),
             format: RecordFormat::Json,
             start: StartPosition::TimestampMillis(1_700_000_000_000),
             properties: [("security.protocol".to_owned(), "ssl".to_owned())].into(),
@@ -245,6 +245,14 @@ fn tables_and_pipelines() {
     check("table_of_later_types", &table::ser_key(TableId(2)), &table::ser_value(&record), &record, table::deser_value);
     let record = PipelineRecord { pipeline: pipeline(), nonce: Nonce(9) };
     check("pipeline", &pipeline::ser_key(PipelineId(5)), &pipeline::ser_value(&record), &record, pipeline::deser_value);
+    for (name, topics) in [
+        ("pipeline_topics", Topics::List(vec!["clicks".into(), "views".into()])),
+        ("pipeline_topic_pattern", Topics::Pattern { pattern: "^clicks_".into() }),
+    ] {
+        let mut record = record.clone();
+        record.pipeline.source.topics = topics;
+        check(name, &pipeline::ser_key(PipelineId(5)), &pipeline::ser_value(&record), &record, pipeline::deser_value);
+    }
     let key = pipeline_of_table::ser_key(TableId(2), PipelineId(5));
     check("pipeline_of_table", &key, &pipeline_of_table::ser_value(), &(), key_only(()));
     assert_eq!(pipeline_of_table::deser_key(&key), Ok((TableId(2), PipelineId(5))));

@@ -13,6 +13,7 @@ mod scalar;
 mod snapshot;
 mod stream;
 mod table;
+mod topics;
 mod truncate;
 mod user;
 
@@ -39,5 +40,6 @@ pub use stream::{
     Channel, ChannelCloser, ChannelIdentity, Owner, PartitionIdentity, Stream, StreamIdentity, StreamState,
 };
 pub use table::{Column, PartitionField, PartitionTransform, Table};
+pub use topics::Topics;
 pub use truncate::{TruncateOutcome, TruncateRequest};
 pub use user::{Credential, User};

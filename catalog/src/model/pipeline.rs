@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fence, PipelineId, TableId};
+use super::{Fence, PipelineId, TableId, Topics};
 
 /// How a record's payload is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,13 +27,14 @@ pub enum StartPosition {
     TimestampMillis(i64),
 }
 
-/// A Kafka topic.
+/// Kafka topics.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KafkaSource {
     /// `bootstrap.servers`.
     pub brokers: String,
-    /// The topic.
-    pub topic: String,
+    /// Which topics.
+    #[serde(rename = "topic")]
+    pub topics: Topics,
     /// How its payloads are read.
     pub format: RecordFormat,
     /// Where its streams begin.
@@ -48,7 +49,7 @@ impl fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSource")
             .field("brokers", &self.brokers)
-            .field("topic", &self.topic)
+            .field("topics", &self.topics)
             .field("format", &self.format)
             .field("start", &self.start)
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
@@ -153,7 +154,7 @@ mod tests {
     fn a_password_is_not_shown() {
         let source = KafkaSource {
             brokers: "b:9092".to_owned(),
-            topic: "t".to_owned(),
+            topics: "t".into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: BTreeMap::from([("sasl.password".to_owned(), "hunter2".to_owned())]),

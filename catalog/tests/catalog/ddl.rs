@@ -157,3 +157,35 @@ async fn of_two_that_make_the_same_name_at_once_one_succeeds() {
     let drop = || shop.catalog.drop_table("default", "t", true);
     assert_eq!(tokio::join!(drop(), drop()), (Ok(()), Ok(())));
 }
+
+#[tokio::test]
+async fn a_table_and_its_pipeline_are_made_together_or_not_at_all() {
+    on_every_store(async |shop: Shop| {
+        let catalog = &shop.catalog;
+        let make = async |table: &str, pipeline: &str| {
+            catalog.create_table_with_pipeline(new_table(table), new_pipeline(pipeline, TableId(0))).await
+        };
+        let (table, pipeline) = make("u", "u_in").await.unwrap();
+        assert_eq!(pipeline.table, table.id);
+        assert_eq!(catalog.pipeline("default", "u_in").await.unwrap(), pipeline);
+        assert!(message(make("U", "other").await).contains("table `default`.`U`"));
+        assert!(message(make("v", "U_in").await).contains("pipeline `default`.`U_in`"));
+        assert!(catalog.table("default", "v").await.is_err() && catalog.pipeline("default", "other").await.is_err());
+        let nowhere = NewPipeline { database: "nowhere".into(), ..new_pipeline("w_in", TableId(0)) };
+        assert!(catalog.create_table_with_pipeline(new_table("w"), nowhere).await.is_err());
+        assert!(catalog.table("default", "w").await.is_err(), "neither is made");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_that_make_the_same_table_with_its_pipeline_at_once_one_succeeds_whole() {
+    let shop = in_memory().await;
+    let make = || shop.catalog.create_table_with_pipeline(new_table("u"), new_pipeline("u_in", TableId(0)));
+    let (one, two) = tokio::join!(make(), make());
+    let (made, refused) = if one.is_ok() { (one, two) } else { (two, one) };
+    assert!(matches!(refused, Err(CatalogError::AlreadyExists { .. })), "{refused:?}");
+    let (table, pipeline) = made.unwrap();
+    assert_eq!(shop.catalog.table("default", "u").await.unwrap(), table);
+    assert_eq!(shop.catalog.pipeline("default", "u_in").await.unwrap(), pipeline);
+}

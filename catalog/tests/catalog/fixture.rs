@@ -62,7 +62,7 @@ pub(crate) fn new_pipeline(name: &str, table: TableId) -> NewPipeline {
         table,
         source: KafkaSource {
             brokers: "localhost:9092".into(),
-            topic: "clicks".into(),
+            topics: "clicks".into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: Default::default(),

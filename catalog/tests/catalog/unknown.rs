@@ -189,6 +189,14 @@ async fn ddl_whose_outcome_was_unknown_is_done_once() {
         assert_eq!(catalog.tables("d").await.unwrap(), [table]);
         assert_eq!(catalog.pipeline("d", "p").await.unwrap(), pipeline);
         shop.faults.script([fault]);
+        let (new, into) = (NewTable { database: "d".into(), ..new_table("u") }, new_pipeline("u_in", TableId(0)));
+        let both = catalog.create_table_with_pipeline(new, NewPipeline { database: "d".into(), ..into }).await.unwrap();
+        shop.faults.release().await;
+        assert_eq!((catalog.table("d", "u").await.unwrap(), catalog.pipeline("d", "u_in").await.unwrap()), both);
+        assert_eq!(both.1.table, both.0.id);
+        catalog.drop_pipeline("d", "u_in", false).await.unwrap();
+        catalog.drop_table("d", "u", false).await.unwrap();
+        shop.faults.script([fault]);
         catalog.set_pipeline_state("d", "p", PipelineState::Paused).await.unwrap();
         shop.faults.script([fault]);
         catalog.drop_pipeline("d", "p", false).await.unwrap();

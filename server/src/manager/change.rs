@@ -261,7 +261,7 @@ mod tests {
         let (pipeline, granted) = (pipeline(state, catalog::GapPolicy::Pause), BTreeMap::new());
         let view = View {
             pipeline: &pipeline,
-            topic: None,
+            topics: None,
             streams,
             workers,
             change: Some(change),
@@ -359,10 +359,10 @@ mod tests {
             let (pipeline, granted) = (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new());
             let (streams, remembered) = (one(Some(3)), &remembered);
             let now = Moment::new(Duration::from_secs(seconds));
-            let (change, workers, topic) = (Some(change), &[][..], None);
+            let (change, workers, topics) = (Some(change), &[][..], None);
             let view = View {
                 pipeline: &pipeline,
-                topic,
+                topics,
                 streams: &streams,
                 workers,
                 change,

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vfs::{Moment, World, planted};
 use warehouse::write::messages::{Heartbeat, OwnedStream, WorkerCommand, WorkerLink};
-use warehouse::write::source::{SourceConnector, SourceError, TopicView};
+use warehouse::write::source::{SourceConnector, SourceError, TopicsView};
 
 use super::change::{Remembered, waits_for};
 use super::lease::LeaseView;
@@ -24,7 +24,7 @@ use super::reconcile::{Begin, Step, View, reconcile};
 
 /// How often the manager looks when nothing wakes it.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often it asks the broker for the topic: new partitions are found within 5 s.
+/// How often it asks the broker for the topics: new partitions and new topics are found within 5 s.
 const TOPIC_LOOK: Duration = Duration::from_secs(2);
 
 /// What a manager works with.
@@ -108,8 +108,8 @@ pub struct PipelineManager {
     wake: Arc<Notify>,
     stop: CancellationToken,
     lease: LeaseView,
-    topic: Option<TopicView>,
-    topic_seen: Option<Moment>,
+    topics: Option<TopicsView>,
+    topics_seen: Option<Moment>,
     granted: BTreeMap<StreamId, Moment>,
     remembered: Remembered,
 }
@@ -134,9 +134,9 @@ impl PipelineManager {
         wake: Arc<Notify>,
         stop: CancellationToken,
     ) -> Self {
-        let (lease, topic, topic_seen, granted) = (LeaseView::default(), None, None, BTreeMap::new());
+        let (lease, topics, topics_seen, granted) = (LeaseView::default(), None, None, BTreeMap::new());
         let remembered = Remembered::default();
-        Self { parts, id, status, wake, stop, lease, topic, topic_seen, granted, remembered }
+        Self { parts, id, status, wake, stop, lease, topics, topics_seen, granted, remembered }
     }
 
     /// Runs until it is stopped or its pipeline is gone.
@@ -179,7 +179,7 @@ impl PipelineManager {
         };
         let Some(epoch) = self.lead().await? else { return Ok(Look::Done(None)) };
         let table = self.parts.catalog.table_by_id(pipeline.table).await?;
-        let trouble = self.look_at_topic(&pipeline).await;
+        let trouble = self.look_at_topics(&pipeline).await;
         let change = self.parts.catalog.change(self.id).await?.filter(PipelineChange::is_under_way);
         let streams = self.parts.catalog.streams(self.id).await?;
         let workers = self.heartbeats().await;
@@ -191,7 +191,7 @@ impl PipelineManager {
         }
         let view = View {
             pipeline: &pipeline,
-            topic: self.topic.as_ref(),
+            topics: self.topics.as_ref(),
             streams: &streams,
             workers: &workers,
             change: change.as_ref(),
@@ -239,19 +239,21 @@ impl PipelineManager {
     }
 
     /// Asks the broker from time to time. A broker that is away is trouble, not an end: the tasks go on by themselves.
-    async fn look_at_topic(&mut self, pipeline: &Pipeline) -> Option<String> {
+    async fn look_at_topics(&mut self, pipeline: &Pipeline) -> Option<String> {
         let now = self.parts.world.clock.now();
-        if self.topic_seen.is_some_and(|seen| now.since(seen) < TOPIC_LOOK) {
+        if self.topics_seen.is_some_and(|seen| now.since(seen) < TOPIC_LOOK) {
             return self.status.trouble();
         }
-        self.topic_seen = Some(now);
-        match self.parts.connector.topic(&pipeline.source).await {
-            Ok(topic) => {
-                self.topic = Some(topic);
-                None
+        self.topics_seen = Some(now);
+        match self.parts.connector.topics(&pipeline.source).await {
+            Ok(topics) => {
+                // One of several that is not there is trouble; the others go on.
+                let trouble = topics.clone().whole(&pipeline.source).err().map(|error| error.to_string());
+                self.topics = Some(topics);
+                trouble
             }
             Err(error) => {
-                self.topic = None;
+                self.topics = None;
                 self.status.set_retry(Some(self.parts.world.clock.wall().0 + TOPIC_LOOK.as_micros() as i64));
                 Some(error.to_string())
             }
@@ -274,17 +276,18 @@ impl PipelineManager {
     async fn open(&mut self, opens: Vec<Step>, pipeline: &Arc<Pipeline>, manager: Epoch) -> Result<(), LookError> {
         let mut streams = Vec::new();
         for step in opens {
-            let Step::Open { incarnation, partition, generation, begin } = step else { continue };
-            let start = self.resolve(pipeline, partition, begin).await?;
-            let (pipeline, topic) = (pipeline.id, pipeline.source.topic.clone());
+            let Step::Open { topic, incarnation, partition, generation, begin } = step else { continue };
+            let start = self.resolve(pipeline, &topic, partition, begin).await?;
+            let pipeline = pipeline.id;
             streams.push((PartitionIdentity { pipeline, topic, incarnation, partition, generation }, start));
         }
         if streams.is_empty() {
             return Ok(());
         }
         for stream in self.parts.catalog.open_streams(&streams, manager).await? {
-            let (partition, start) = (stream.partition().partition, stream.start.0);
-            tracing::info!(pipeline = pipeline.name, partition, stream = stream.id.0, start, "stream opened");
+            let (of, start) = (stream.partition(), stream.start.0);
+            let (topic, partition) = (&of.topic, of.partition);
+            tracing::info!(pipeline = pipeline.name, topic, partition, stream = stream.id.0, start, "stream opened");
         }
         // Granting them needs another look, and there is no reason to wait for it.
         self.wake.notify_one();
@@ -315,8 +318,9 @@ impl PipelineManager {
                     let known = streams.iter().find(|known| known.stream.id == stream);
                     let record = Arc::clone(&known.expect("steps concern streams of the view").stream);
                     if granted.committed == record.start && planted::is("start-resolved-twice") {
+                        let identity = record.partition();
                         granted.committed =
-                            self.resolve(pipeline, record.partition().partition, Begin::AtStart).await?;
+                            self.resolve(pipeline, &identity.topic, identity.partition, Begin::AtStart).await?;
                     }
                     let to = owned.entry((place.address, place.task.0)).or_default();
                     to.push(OwnedStream { stream: record, granted });
@@ -364,8 +368,8 @@ impl PipelineManager {
             Step::Floors { streams: asked } => {
                 let mut floors = Vec::new();
                 for view in streams.iter().filter(|view| asked.contains(&view.stream.id)) {
-                    let partition = view.stream.partition().partition;
-                    let (_, high) = self.parts.connector.watermarks(&pipeline.source, partition).await?;
+                    let PartitionIdentity { topic, partition, .. } = view.stream.partition();
+                    let (_, high) = self.parts.connector.watermarks(&pipeline.source, topic, *partition).await?;
                     floors.push((view.stream.id, high));
                 }
                 self.parts.catalog.set_floors(self.id, change.id, &floors, manager).await?;
@@ -398,16 +402,22 @@ impl PipelineManager {
         Ok(self.parts.workers.heartbeat(address).await?.node)
     }
 
-    async fn resolve(&self, pipeline: &Pipeline, partition: i32, begin: Begin) -> Result<Offset, LookError> {
+    async fn resolve(
+        &self,
+        pipeline: &Pipeline,
+        topic: &str,
+        partition: i32,
+        begin: Begin,
+    ) -> Result<Offset, LookError> {
         let start = match begin {
             Begin::AtStart => pipeline.source.start.clone(),
             Begin::AtEarliest => StartPosition::Earliest,
             Begin::At(offset) => {
-                let (low, high) = self.parts.connector.watermarks(&pipeline.source, partition).await?;
+                let (low, high) = self.parts.connector.watermarks(&pipeline.source, topic, partition).await?;
                 return Ok(offset.clamp(low, high));
             }
         };
-        Ok(self.parts.connector.resolve(&pipeline.source, partition, &start).await?)
+        Ok(self.parts.connector.resolve(&pipeline.source, topic, partition, &start).await?)
     }
 }
 

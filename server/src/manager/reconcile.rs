@@ -5,7 +5,7 @@
 //!
 //! Owns the rules; the shell in `pipeline.rs` gathers the view and carries out the steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use catalog::{
@@ -14,7 +14,7 @@ use catalog::{
 };
 use vfs::{Moment, planted};
 use warehouse::write::messages::{Heartbeat, StreamCondition, StreamReport};
-use warehouse::write::source::TopicView;
+use warehouse::write::source::{TopicView, TopicsView};
 
 use super::change::{Remembered, changing};
 use super::placement::{Place, place};
@@ -27,8 +27,8 @@ pub const GRANT_PATIENCE: Duration = Duration::from_secs(2);
 pub struct View<'a> {
     /// The pipeline.
     pub pipeline: &'a Pipeline,
-    /// The topic, if the broker answered lately.
-    pub topic: Option<&'a TopicView>,
+    /// The topics, if the broker answered lately.
+    pub topics: Option<&'a TopicsView>,
     /// The pipeline's streams, also the closed ones.
     pub streams: &'a [StreamView],
     /// The workers that answered.
@@ -48,7 +48,9 @@ pub struct View<'a> {
 pub enum Step {
     /// Open a stream for a partition.
     Open {
-        /// The broker's id of the topic.
+        /// The topic.
+        topic: String,
+        /// The broker's id of it.
         incarnation: String,
         /// The partition.
         partition: i32,
@@ -156,9 +158,7 @@ fn running(view: &View<'_>) -> Vec<Step> {
     let mut placed_streams = Vec::new();
     for stream in view.streams.iter().filter(|stream| stream.stream.state == StreamState::Open) {
         let report = reports.get(&stream.stream.id);
-        if let Some(topic) = view.topic
-            && is_of_another_incarnation(stream, topic)
-        {
+        if view.topics.is_some_and(|topics| is_of_another_incarnation(stream, topics)) {
             steps.extend(retire_stream(view.pipeline, stream, report));
             continue;
         }
@@ -181,7 +181,9 @@ pub(super) fn is_current(report: &StreamReport, stream: &StreamView, pipeline: &
     owner.is_some_and(|owner| owner.epoch == report.epoch && owner.pipeline_fence == pipeline.fence)
 }
 
-fn is_of_another_incarnation(stream: &StreamView, topic: &TopicView) -> bool {
+/// Of a topic that is not there, nothing can be told: it may come back.
+fn is_of_another_incarnation(stream: &StreamView, topics: &TopicsView) -> bool {
+    let Some(topic) = topics.found.get(&stream.stream.partition().topic) else { return false };
     let known = &stream.stream.partition().incarnation;
     let is_unnoticed = planted::is("recreated-topic-stops") || planted::is("recreated-topic-goes-on");
     !known.is_empty() && !topic.incarnation.is_empty() && *known != topic.incarnation && !is_unnoticed
@@ -224,8 +226,9 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
             tracing::warn!(stream = stream.stream.id.0, %wanted, %high, "the broker lost records; going on in a new stream");
             let identity = stream.stream.partition();
             let generation = identity.generation + 1;
-            let (incarnation, partition) = (identity.incarnation.clone(), identity.partition);
-            let open = Step::Open { incarnation, partition, generation, begin: Begin::At(*high) };
+            let (topic, incarnation) = (identity.topic.clone(), identity.incarnation.clone());
+            let (partition, begin) = (identity.partition, Begin::At(*high));
+            let open = Step::Open { topic, incarnation, partition, generation, begin };
             Some(vec![open, Step::Close { stream: stream.stream.id }])
         }
         StreamCondition::Truncated { wanted, high } => {
@@ -246,26 +249,25 @@ fn trouble(view: &View<'_>, stream: &StreamView, report: &StreamReport) -> Optio
 }
 
 fn open_missing(view: &View<'_>) -> Vec<Step> {
-    let Some(topic) = view.topic else { return Vec::new() };
-    let of_this: Vec<_> = view
+    let Some(topics) = view.topics else { return Vec::new() };
+    let known: BTreeSet<(&str, i32)> = view
         .streams
         .iter()
-        .filter(|stream| !is_of_another_incarnation(stream, topic))
-        .map(|stream| &stream.stream)
+        .filter(|stream| !is_of_another_incarnation(stream, topics))
+        .map(|stream| (stream.stream.partition().topic.as_str(), stream.stream.partition().partition))
         .collect();
-    // The first view of a pipeline's topic finds the partitions that were there at its start; all later ones are new.
+    // The first view of a pipeline's topics finds the partitions that were there at its start; all later ones are new.
     let begin = match view.streams.is_empty() {
         true => Begin::AtStart,
         false if planted::is("new-partition-at-its-end") => Begin::At(Offset(u64::MAX)),
         false => Begin::AtEarliest,
     };
-    let missing = topic
-        .partitions
-        .iter()
-        .filter(|partition| !of_this.iter().any(|stream| stream.partition().partition == **partition));
-    let open = |partition: &i32| Step::Open {
+    let there = topics.found.iter().flat_map(|(name, topic)| topic.partitions.iter().map(move |of| (name, topic, *of)));
+    let missing = there.filter(|(name, _, partition)| !known.contains(&(name.as_str(), *partition)));
+    let open = |(name, topic, partition): (&String, &TopicView, i32)| Step::Open {
+        topic: name.clone(),
         incarnation: topic.incarnation.clone(),
-        partition: *partition,
+        partition,
         generation: 0,
         begin,
     };
@@ -325,7 +327,7 @@ pub(super) mod samples {
     pub(in crate::manager) fn pipeline(state: PipelineState, on_gap: GapPolicy) -> Pipeline {
         let source = KafkaSource {
             brokers: "b:9092".to_owned(),
-            topic: "t".to_owned(),
+            topics: "t".into(),
             format: RecordFormat::Json,
             start: StartPosition::Latest,
             properties: BTreeMap::new(),
@@ -412,23 +414,76 @@ pub(super) mod samples {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use catalog::{PartitionIdentity, Stream, StreamIdentity};
+
     use super::samples::{pipeline, report, stream, worker};
     use super::*;
 
     fn steps(
         pipeline: &Pipeline,
-        topic: Option<&TopicView>,
+        topics: Option<&TopicsView>,
         streams: &[StreamView],
         workers: &[Heartbeat],
     ) -> Vec<Step> {
         let granted = BTreeMap::new();
         let remembered = Remembered::default();
         let (change, now) = (None, Moment::default());
-        reconcile(&View { pipeline, topic, streams, workers, change, remembered: &remembered, granted: &granted, now })
+        reconcile(&View { pipeline, topics, streams, workers, change, remembered: &remembered, granted: &granted, now })
     }
 
-    fn topic(incarnation: &str, partitions: i32) -> TopicView {
-        TopicView { incarnation: incarnation.to_owned(), partitions: (0..partitions).collect() }
+    fn topic(incarnation: &str, partitions: i32) -> TopicsView {
+        topics(&[("t", incarnation, partitions)])
+    }
+
+    fn topics(found: &[(&str, &str, i32)]) -> TopicsView {
+        let of = |(name, incarnation, partitions): &(&str, &str, i32)| {
+            let view = TopicView { incarnation: (*incarnation).to_owned(), partitions: (0..*partitions).collect() };
+            ((*name).to_owned(), view)
+        };
+        TopicsView { found: found.iter().map(of).collect(), missing: Vec::new() }
+    }
+
+    /// What is opened: topic, partition, and where it begins.
+    fn opened(steps: &[Step]) -> Vec<(&str, i32, Begin)> {
+        let open = |step| match step {
+            &Step::Open { ref topic, partition, begin, .. } => Some((topic.as_str(), partition, begin)),
+            _ => None,
+        };
+        steps.iter().filter_map(open).collect()
+    }
+
+    #[test]
+    fn a_topic_that_is_found_later_joins_by_itself_from_its_earliest_offset() {
+        let running = pipeline(PipelineState::Running, GapPolicy::Pause);
+        let first = topics(&[("t", "a", 2), ("u", "b", 1)]);
+        let at_start = [("t", 0, Begin::AtStart), ("t", 1, Begin::AtStart), ("u", 0, Begin::AtStart)];
+        assert_eq!(opened(&steps(&running, Some(&first), &[], &[])), at_start);
+        let known = [stream(1, 0, "a", Some(3), StreamState::Open), stream(2, 1, "a", Some(3), StreamState::Open)];
+        let later = steps(&running, Some(&first), &known, &[]);
+        assert_eq!(opened(&later), [("u", 0, Begin::AtEarliest)], "the same partition of another topic is another one");
+    }
+
+    #[test]
+    fn of_several_topics_one_that_vanishes_leaves_the_others_and_its_own_streams_alone() {
+        let running = pipeline(PipelineState::Running, GapPolicy::Pause);
+        let mut of_u = stream(2, 0, "b", Some(3), StreamState::Open);
+        of_u.stream = Arc::new(Stream {
+            identity: StreamIdentity::Partition(PartitionIdentity {
+                topic: "u".to_owned(),
+                ..of_u.stream.partition().clone()
+            }),
+            ..Stream::clone(&of_u.stream)
+        });
+        let known = [stream(1, 0, "a", Some(3), StreamState::Open), of_u];
+        let gone = StreamCondition::TopicChanged { found: String::new() };
+        let workers = [worker(vec![report(1, 3, StreamCondition::Owned), report(2, 3, gone)])];
+        assert_eq!(steps(&running, Some(&topics(&[("t", "a", 1)])), &known, &workers), []);
+        let again = steps(&running, Some(&topics(&[("t", "a", 1), ("u", "c", 1)])), &known, &workers);
+        assert_eq!(opened(&again), [("u", 0, Begin::AtEarliest)]);
+        assert!(again.contains(&Step::Close { stream: StreamId(2) }), "{again:?}");
+        assert!(!again.contains(&Step::Close { stream: StreamId(1) }), "{again:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a SEEK would do: each partition's place now and then, resolved once to absolute offsets. The switch itself is the catalog's;
 //! when it happens is decided in `change.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::{Catalog, Offset, Pipeline, SeekTarget, StartPosition, StreamId, StreamState, StreamView};
 use warehouse::write::source::SourceConnector;
@@ -80,7 +80,8 @@ pub async fn resolve(
     if let SeekTo::Offsets(offsets) = to {
         let unknown = offsets.keys().find(|partition| !newest.keys().any(|(_, known)| known == *partition));
         if let Some(partition) = unknown {
-            let known: Vec<String> = newest.keys().map(|(_, partition)| partition.to_string()).collect();
+            let known: BTreeSet<i32> = newest.keys().map(|(_, partition)| *partition).collect();
+            let known: Vec<String> = known.iter().map(i32::to_string).collect();
             return Err(format!(
                 "SEEK: there is no partition {partition}; the pipeline reads partitions {}",
                 known.join(", ")
@@ -115,7 +116,7 @@ async fn offset(
         SeekTo::Timestamp(millis) => StartPosition::TimestampMillis(*millis),
         SeekTo::Offsets(offsets) => {
             let Some(offset) = offsets.get(&partition) else { return Ok(None) };
-            let watermarks = connector.watermarks(&pipeline.source, partition).await;
+            let watermarks = connector.watermarks(&pipeline.source, topic, partition).await;
             let (low, high) = watermarks.map_err(|error| error.to_string())?;
             if !(low.0..=high.0).contains(offset) {
                 return Err(format!(
@@ -126,6 +127,6 @@ async fn offset(
             return Ok(Some(Offset(*offset)));
         }
     };
-    let resolved = connector.resolve(&pipeline.source, partition, &position).await;
+    let resolved = connector.resolve(&pipeline.source, topic, partition, &position).await;
     resolved.map(Some).map_err(|error| error.to_string())
 }

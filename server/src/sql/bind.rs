@@ -85,6 +85,7 @@ fn walk<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlo
         | Statement::DropDatabase { .. }
         | Statement::DropTable { .. }
         | Statement::Truncate(_)
+        | Statement::CreateTableFrom(_)
         | Statement::CreatePipeline(_)
         | Statement::DropPipeline { .. }
         | Statement::PausePipeline(_)

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::{Column, ErrorPolicy, GapPolicy, Pipeline, PipelineSettings, RecordFormat, StartPosition, Table};
+use catalog::{Column, ErrorPolicy, GapPolicy, Pipeline, PipelineSettings, RecordFormat, StartPosition, Table, Topics};
 use warehouse::schema::mysql_type;
 
 use super::literal::{backticked, literal_text, quoted};
@@ -95,12 +95,20 @@ fn source(pipeline: &Pipeline) -> Vec<(String, String)> {
     };
     let mut pairs = vec![
         ("brokers".to_owned(), quoted(&source.brokers)),
-        ("topic".to_owned(), quoted(&source.topic)),
+        topics(&source.topics),
         ("format".to_owned(), quoted(format)),
         ("start".to_owned(), start_text(&source.start)),
     ];
     pairs.extend(shown_properties(&source.properties).into_iter().map(|(key, value)| (quoted(&key), quoted(&value))));
     pairs
+}
+
+fn topics(topics: &Topics) -> (String, String) {
+    match topics {
+        Topics::One(name) => ("topic".to_owned(), quoted(name)),
+        Topics::List(names) => ("topics".to_owned(), quoted(&names.join(", "))),
+        Topics::Pattern { pattern } => ("topic_pattern".to_owned(), quoted(pattern)),
+    }
 }
 
 /// The properties with secrets hidden.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use catalog::Catalog;
 use vfs::World;
 use warehouse::write::insert::Inserts;
+use warehouse::write::source::SourceConnector;
 
 use super::accounts::RootPassword;
 use super::admission::{Admission, StatementLimits};
@@ -33,6 +34,8 @@ pub struct Components {
     pub care: Arc<dyn TableCare>,
     /// Asks brokers.
     pub probe: Arc<dyn PipelineProbe>,
+    /// Reads topics, for `kafka(…)` and for samples.
+    pub sources: Arc<dyn SourceConnector>,
     /// What is going on.
     pub runtime: Arc<dyn Runtime>,
     /// Clock and randomness.

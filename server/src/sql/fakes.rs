@@ -26,6 +26,7 @@ use warehouse::read::errors::ReadError;
 use warehouse::read::pin::{MemtableReader, MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
 use warehouse::read::session::Freshness;
 use warehouse::write::insert::{InsertParts, InsertSettings, Inserts};
+use warehouse::write::source::{MemoryBroker, MemoryConnector};
 
 use super::seams::{
     PartitionCut, PartitionSeek, PipelineControl, PipelineHealth, PipelineProbe, QueryEngine, Resume, Runtime, SeekTo,
@@ -183,7 +184,7 @@ pub(crate) struct FakeProbe;
 #[async_trait]
 impl PipelineProbe for FakeProbe {
     async fn check(&self, source: &KafkaSource) -> Result<(), String> {
-        match source.topic.as_str() {
+        match source.topics.to_string().as_str() {
             "missing" => Err(format!("topic \"missing\" does not exist at {}: create it", source.brokers)),
             _ => Ok(()),
         }
@@ -254,6 +255,8 @@ pub(crate) struct Front {
     pub(crate) catalog: Catalog,
     pub(crate) control: Arc<FakeControl>,
     pub(crate) queries: Arc<RecordedQueries>,
+    /// What topics are read from.
+    pub(crate) broker: MemoryBroker,
 }
 
 impl Front {
@@ -270,6 +273,7 @@ impl Front {
             budget: MemoryBudget::new(1 << 30),
             node: NodeId("node-a".into()),
         };
+        let broker = MemoryBroker::new();
         let components = Components {
             catalog: catalog.clone(),
             queries: queries.clone(),
@@ -281,10 +285,11 @@ impl Front {
                 retry: ErrorRetry { catalog: catalog.clone(), objects, world: world.clone() },
             }),
             probe: Arc::new(FakeProbe),
+            sources: Arc::new(MemoryConnector::new(broker.clone(), Arc::clone(&world.clock))),
             runtime: Arc::new(FakeRuntime),
             world,
         };
-        Self { engine: Engine::new(components, SqlSettings::default()), catalog, control, queries }
+        Self { engine: Engine::new(components, SqlSettings::default()), catalog, control, queries, broker }
     }
 
     pub(crate) async fn session(&self, connection_id: u32, database: Option<&str>) -> Client {

@@ -4,7 +4,7 @@
 //! never runs a query itself, reads a data file or knows a packet.
 //!
 //! ```text
-//!  text ──limits──> tokens ──parse──> Statement ──session──┬─ query, SHOW ── rewrite ── resolve ──> QueryEngine ──> rows
+//!  text ──limits──> tokens ──parse──> Statement ──session──┬─ query, SHOW ── topics ── rewrite ── resolve ──> QueryEngine ──> rows
 //!                                                          ├─ DDL ──────────> Catalog, PipelineControl
 //!                                                          ├─ INSERT ───────> Inserts, one commit for many
 //!                                                          └─ SET, USE, KILL  (the session's own)
@@ -20,6 +20,7 @@
 //! | [`accounts`], `redact` | who may log in; statements without their passwords |
 //! | `prepared`, `bind` | prepared statements; values in the place of their parameters |
 //! | `ddl`, `create_text` | statements that change the catalog; the DDL that makes a thing again |
+//! | `topics` | `kafka(…)` in FROM |
 //! | `rewrite`, `resolve`, `headings` | MySQL's expressions, names and column headings |
 //! | `insert`, `result_type` | from a statement's values to rows of a table; the columns of a table made AS SELECT |
 //! | `show`, `system` | SHOW as queries over `system.*` and `information_schema.*` |
@@ -54,6 +55,7 @@ mod sessions;
 mod show;
 mod statement;
 mod system;
+mod topics;
 mod types;
 mod units;
 mod variables;

@@ -16,11 +16,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::DateTime;
 use datafusion::sql::sqlparser::ast;
-use futures::StreamExt;
+use futures::stream::{self, StreamExt};
 use warehouse::read::engine::{ReadAnswer, ReadQuery};
 use warehouse::read::session::{Freshness, SessionVector};
 
-use super::ddl::Ddl;
+use super::ddl::{Ddl, Sampler};
 use super::diagnostics::Diagnostics;
 use super::engine::Shared;
 use super::errors::{of_catalog, of_read};
@@ -30,8 +30,9 @@ use super::prepared::PreparedStatements;
 use super::resolve::{resolve, unknown_database};
 use super::rewrite::{SessionValues, rewrite};
 use super::sessions::Presence;
-use super::statement::{Query, Statement};
+use super::statement::{CreateTableFrom, Query, Statement};
 use super::system::{Reader, SessionView, SystemTable, schemas};
+use super::topics::TopicCalls;
 use super::variables::Variables;
 use crate::mysql::{Answer, Login, Parameter, Prepared, SqlError, SqlSession};
 pub(crate) use rows::headed;
@@ -172,8 +173,29 @@ impl Session {
             }
             Statement::Nothing => Ok(self.done()),
             Statement::Unsupported { what, instead } => Err(SqlError::not_supported(&format!("{what}; {instead}"))),
+            Statement::CreateTableFrom(from) => self.create_table_from(&from, limit).await,
             ddl => self.ddl(&ddl).await,
         }
+    }
+
+    /// CREATE TABLE … FROM KAFKA: DDL that answers with what it chose.
+    async fn create_table_from(&mut self, from: &CreateTableFrom, limit: &Limit) -> Result<Answer, SqlError> {
+        let components = &self.shared.components;
+        let sampler = Sampler { connector: &components.sources, clock: &components.world.clock };
+        let mut ddl = Ddl {
+            catalog: &components.catalog,
+            control: &components.control,
+            probe: &components.probe,
+            database: self.database.as_deref(),
+            user: &self.login.user,
+            root_password: self.shared.settings.root_password,
+            account: &self.account,
+            diagnostics: &mut self.diagnostics,
+        };
+        let Some(batch) = ddl.create_table_from(from, sampler).await? else { return Ok(self.done()) };
+        let schema = batch.schema();
+        let answer = ReadAnswer { schema, batches: stream::iter([Ok(batch)]).boxed() };
+        Ok(answer_rows(answer, &[], limit.clone(), Arc::clone(&self.presence), self.late.clone()))
     }
 
     fn done(&self) -> Answer {
@@ -233,6 +255,7 @@ impl Session {
     /// A statement in the engine's words.
     async fn read_query(&mut self, mut statement: ast::Statement, freshness: Freshness) -> Result<ReadQuery, SqlError> {
         let components = &self.shared.components;
+        let topics = TopicCalls::take(&mut statement)?.open(&components.sources, &components.world.clock).await?;
         let now = DateTime::from_timestamp_micros(components.world.clock.wall().0).unwrap_or_default();
         let values = SessionValues {
             database: self.database.as_deref(),
@@ -243,13 +266,15 @@ impl Session {
             now,
         };
         rewrite(&mut statement, &values)?;
-        resolve(&mut statement, &components.catalog, self.database.as_deref()).await?;
+        resolve(&mut statement, &components.catalog, self.database.as_deref(), topics.relations()).await?;
+        let mut schemas = schemas(self.reader());
+        schemas.extend(topics.schema());
         Ok(ReadQuery {
             statement: Box::new(statement),
             database: self.database.clone().unwrap_or_default(),
             freshness,
             seen: Arc::clone(&self.seen),
-            schemas: schemas(self.reader()),
+            schemas,
             functions: Vec::new(),
             time_zone: None,
         })

@@ -19,6 +19,8 @@ pub(crate) enum Statement {
     DropDatabase { name: String, if_exists: bool },
     /// CREATE TABLE.
     CreateTable(Box<CreateTable>),
+    /// CREATE TABLE … FROM KAFKA, and EXPLAIN of it.
+    CreateTableFrom(Box<CreateTableFrom>),
     /// DROP TABLE, of one or several.
     DropTable { tables: Vec<Name>, if_exists: bool },
     /// TRUNCATE TABLE.
@@ -161,6 +163,19 @@ pub(crate) enum InsertValue {
     Default,
     /// An expression, mostly a literal.
     Expr(ast::Expr),
+}
+
+/// CREATE TABLE … FROM KAFKA.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CreateTableFrom {
+    /// The table; without columns where these are to be told from a sample.
+    pub(crate) create: CreateTable,
+    /// KAFKA (…): keys in lower case.
+    pub(crate) source: BTreeMap<String, String>,
+    /// WITH (…), ON GAP and ON ERROR, of the pipeline: keys in lower case.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// EXPLAIN: nothing is made.
+    pub(crate) is_dry: bool,
 }
 
 /// One column of CREATE TABLE.

@@ -322,7 +322,7 @@ async fn what_show_create_prints_makes_the_same_again() {
         (&first.settings, &first.projection, &first.filter),
         (&second.settings, &second.projection, &second.filter)
     );
-    assert_eq!((&first.source.topic, &first.source.start), (&second.source.topic, &second.source.start));
+    assert_eq!((&first.source.topics, &first.source.start), (&second.source.topics, &second.source.start));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::assert_every_offset_is_accounted_for;
 use crate::stage::{SOON, Stage};
 
 /// One transaction of these events; whether it is committed.
-async fn transaction(producer: &Producer, seqs: std::ops::Range<i64>, commit: bool) {
+pub(super) async fn transaction(producer: &Producer, seqs: std::ops::Range<i64>, commit: bool) {
     producer.producer.begin_transaction().unwrap();
     for seq in seqs {
         producer.send(0, Some(&events::payload(seq, "in a transaction"))).await.unwrap();
@@ -19,7 +19,7 @@ async fn transaction(producer: &Producer, seqs: std::ops::Range<i64>, commit: bo
     tokio::task::spawn_blocking(end).await.unwrap().unwrap();
 }
 
-async fn transactional(broker: &Broker) -> Producer {
+pub(super) async fn transactional(broker: &Broker) -> Producer {
     let producer = broker.producer(&[("transactional.id", &broker.topic)]).unwrap();
     let client = producer.producer.clone();
     tokio::task::spawn_blocking(move || client.init_transactions(SOON)).await.unwrap().unwrap();

@@ -3,7 +3,9 @@
 mod codecs;
 mod gaps;
 mod holes;
+mod query;
 mod restart;
+mod several;
 mod start;
 mod topics;
 

@@ -80,7 +80,7 @@ async fn decoder() -> anyhow::Result<PipelineDecoder> {
     let table = catalog.create_table(table, false).await?;
     let source = KafkaSource {
         brokers: "none".to_owned(),
-        topic: "events".to_owned(),
+        topics: "events".into(),
         format: RecordFormat::Json,
         start: StartPosition::Earliest,
         properties: BTreeMap::new(),

@@ -114,7 +114,7 @@ impl Plan {
     pub fn pipeline(&self, table: TableId) -> NewPipeline {
         let source = KafkaSource {
             brokers: "script".to_owned(),
-            topic: TOPIC.to_owned(),
+            topics: TOPIC.into(),
             format: RecordFormat::Json,
             start: self.start.clone(),
             properties: BTreeMap::new(),

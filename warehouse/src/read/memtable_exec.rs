@@ -194,13 +194,14 @@ fn external(error: PinError) -> DataFusionError {
 }
 
 /// Slices of at most `rows_max` rows, without copying.
-fn pieces(batch: &RecordBatch, rows_max: usize) -> Vec<RecordBatch> {
+pub(super) fn pieces(batch: &RecordBatch, rows_max: usize) -> Vec<RecordBatch> {
     let rows_max = rows_max.max(1);
     let piece = |start: usize| batch.slice(start, rows_max.min(batch.num_rows() - start));
     (0..batch.num_rows()).step_by(rows_max).map(piece).collect()
 }
 
-fn limited(
+/// The first `fetch` rows, and no more than is needed for them.
+pub(super) fn limited(
     batches: impl futures::Stream<Item = Result<RecordBatch>> + Send + 'static,
     fetch: Option<usize>,
 ) -> futures::stream::BoxStream<'static, Result<RecordBatch>> {

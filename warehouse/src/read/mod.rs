@@ -3,7 +3,7 @@
 //! `snapshot -> plan -> scan`, one direction. [`engine`] is the door. A statement's tables are pinned once each
 //! ([`snapshot`]), shown to the engine as tables ([`provider`]), and scanned from parts, verified block by block
 //! ([`reader`]), and from the owners' memtables ([`memtable_exec`]). Nothing here reads the catalog after the pin: the
-//! list of parts and the ranges of offsets travel in the plan.
+//! list of parts and the ranges of offsets travel in the plan. [`topic`] reads topics themselves, beside all of this.
 
 mod bounds;
 mod depth;
@@ -26,6 +26,7 @@ pub mod session;
 pub mod snapshot;
 mod statement;
 mod stream_columns;
+pub mod topic;
 pub mod whole_part;
 mod wording;
 

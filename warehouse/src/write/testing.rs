@@ -55,7 +55,7 @@ pub(super) fn table() -> Arc<Table> {
 pub(super) fn pipeline() -> Arc<Pipeline> {
     let source = KafkaSource {
         brokers: "script".to_owned(),
-        topic: "events".to_owned(),
+        topics: "events".into(),
         format: RecordFormat::Json,
         start: StartPosition::Earliest,
         properties: Default::default(),

@@ -53,7 +53,7 @@ pub(crate) trait Harness {
     fn kafka(&self, topic: &str) -> KafkaSource {
         KafkaSource {
             brokers: self.brokers(),
-            topic: topic.to_owned(),
+            topics: topic.into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: BTreeMap::new(),

@@ -218,7 +218,7 @@ async fn pipeline(catalog: &Catalog) -> Arc<Pipeline> {
     let table = catalog.create_table(table, true).await.unwrap();
     let source = KafkaSource {
         brokers: "script".to_owned(),
-        topic: TOPIC.to_owned(),
+        topics: TOPIC.into(),
         format: RecordFormat::Json,
         start: StartPosition::Earliest,
         properties: BTreeMap::new(),

@@ -3,8 +3,9 @@
 
 pub(crate) mod alter;
 mod database;
+mod from_kafka;
 pub(crate) mod pipeline;
-mod pipeline_settings;
+pub(crate) mod pipeline_settings;
 mod table;
 mod user;
 
@@ -21,6 +22,8 @@ use super::seams::{PipelineControl, PipelineProbe};
 use super::statement::{Name, Statement};
 use super::system::SystemTable;
 use crate::mysql::SqlError;
+
+pub(crate) use from_kafka::Sampler;
 
 /// MySQL's note for IF EXISTS of something that is not there.
 const NOTE_UNKNOWN_TABLE: u16 = 1051;

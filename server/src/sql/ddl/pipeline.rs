@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalog::{
-    CatalogError, Fence, KafkaSource, NewPipeline, Pipeline, PipelineId, PipelineSettings, PipelineState, Table,
-};
+use catalog::{CatalogError, Fence, NewPipeline, Pipeline, PipelineId, PipelineState, Table};
 use warehouse::write::decode::PipelineDecoder;
 
 use super::super::errors::of_catalog;
@@ -33,9 +31,22 @@ impl Ddl<'_> {
             Err(error) => return Err(of_catalog(&error)),
         }
         let table = self.target(&create.table).await?;
-        let source = pipeline_settings::source(&create.source).map_err(SqlError::other)?;
+        let source = pipeline_settings::source(&create.source, &[]).map_err(SqlError::other)?;
         let settings = pipeline_settings::settings(&create.settings).map_err(SqlError::other)?;
-        check_select(&table, &database, create, &source, &settings)?;
+        let candidate = Pipeline {
+            id: PipelineId(0),
+            database: database.clone(),
+            name: name.clone(),
+            table: table.id,
+            source: source.clone(),
+            projection: create.projection.clone(),
+            filter: create.filter.clone(),
+            settings: settings.clone(),
+            state: PipelineState::Running,
+            fence: Fence(0),
+            created: 0,
+        };
+        check_pipeline(&table, candidate)?;
         self.probe.check(&source).await.map_err(SqlError::other)?;
         let new = NewPipeline {
             database: database.clone(),
@@ -138,32 +149,6 @@ fn already_exists(name: &str) -> SqlError {
 }
 
 /// Whether the SELECT can be run on records: the very code that will run it says so.
-fn check_select(
-    table: &Arc<Table>,
-    database: &str,
-    create: &CreatePipeline,
-    source: &KafkaSource,
-    settings: &PipelineSettings,
-) -> Result<(), SqlError> {
-    check_pipeline(
-        table,
-        Pipeline {
-            id: PipelineId(0),
-            database: database.to_owned(),
-            name: create.pipeline.name.clone(),
-            table: table.id,
-            source: source.clone(),
-            projection: create.projection.clone(),
-            filter: create.filter.clone(),
-            settings: settings.clone(),
-            state: PipelineState::Running,
-            fence: Fence(0),
-            created: 0,
-        },
-    )
-}
-
-/// The same, of a pipeline as it would be.
 pub(super) fn check_pipeline(table: &Arc<Table>, candidate: Pipeline) -> Result<(), SqlError> {
     match PipelineDecoder::new(Arc::clone(table), Arc::new(candidate)) {
         Ok(_) => Ok(()),

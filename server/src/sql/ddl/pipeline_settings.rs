@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use catalog::{ErrorPolicy, GapPolicy, KafkaSource, PipelineSettings, RecordFormat, StartPosition};
+use catalog::{ErrorPolicy, GapPolicy, KafkaSource, PipelineSettings, RecordFormat, StartPosition, Topics};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use warehouse::write::source::TopicPattern;
 use warehouse::write::source::kafka::{ALLOWED_PROPERTIES, check_properties};
 
 use super::super::alike::nearest;
@@ -16,18 +17,18 @@ const TASKS: RangeInclusive<u64> = 1..=1_024;
 const FLUSH_BYTES: RangeInclusive<u64> = (1 << 10)..=(64 << 30);
 const FLUSH_INTERVAL_MS: RangeInclusive<u64> = 10..=(24 * 3_600_000);
 const RECORD_BYTES: RangeInclusive<u64> = (1 << 10)..=(128 << 20);
-const SOURCE_KEYS: [&str; 4] = ["brokers", "topic", "format", "start"];
+const SOURCE_KEYS: [&str; 6] = ["brokers", "topic", "topics", "topic_pattern", "format", "start"];
 const SETTING_KEYS: [&str; 7] =
     ["tasks", "flush_bytes", "flush_interval", "errors", "on_gap", "max_record_bytes", "read_committed"];
 
-/// The source that KAFKA (…) names.
+/// The source that KAFKA (…) names; `others` are keys that may have been meant and are dealt with elsewhere.
 ///
 /// # Errors
 /// A sentence with the place, the cause and the next step.
-pub(super) fn source(pairs: &BTreeMap<String, String>) -> Result<KafkaSource, String> {
+pub(crate) fn source(pairs: &BTreeMap<String, String>, others: &[&'static str]) -> Result<KafkaSource, String> {
     let mut properties = BTreeMap::new();
     for (key, value) in pairs.iter().filter(|(key, _)| !SOURCE_KEYS.contains(&key.as_str())) {
-        let known = SOURCE_KEYS.into_iter().chain(ALLOWED_PROPERTIES);
+        let known = SOURCE_KEYS.into_iter().chain(others.iter().copied()).chain(ALLOWED_PROPERTIES);
         if !ALLOWED_PROPERTIES.contains(&key.as_str()) {
             return Err(unknown("KAFKA", key, known));
         }
@@ -36,11 +37,39 @@ pub(super) fn source(pairs: &BTreeMap<String, String>) -> Result<KafkaSource, St
     check_properties(&properties).map_err(|error| format!("KAFKA: {error}"))?;
     Ok(KafkaSource {
         brokers: required(pairs, "brokers", "'host:9092'")?,
-        topic: required(pairs, "topic", "'clicks'")?,
+        topics: topics(pairs)?,
         format: format(&required(pairs, "format", "'json'")?)?,
         start: start(pairs.get("start").map_or("earliest", String::as_str))?,
         properties,
     })
+}
+
+/// One of `topic`, `topics` and `topic_pattern`.
+fn topics(pairs: &BTreeMap<String, String>) -> Result<Topics, String> {
+    let given = |key: &str| pairs.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
+    match (given("topic"), given("topics"), given("topic_pattern")) {
+        (Some(name), None, None) => Ok(Topics::One(name.to_owned())),
+        (None, Some(names), None) => {
+            let mut list: Vec<String> = Vec::new();
+            for name in names.split(',').map(str::trim) {
+                if name.is_empty() {
+                    return Err(format!("KAFKA: topics = '{names}' has an empty name; write topics = 'clicks, views'"));
+                }
+                if !list.iter().any(|known| known == name) {
+                    list.push(name.to_owned());
+                }
+            }
+            Ok(Topics::List(list))
+        }
+        (None, None, Some(pattern)) => {
+            TopicPattern::new(pattern).map_err(|why| format!("KAFKA: topic_pattern = {why}"))?;
+            Ok(Topics::Pattern { pattern: pattern.to_owned() })
+        }
+        (None, None, None) => Err("KAFKA: topic is missing; write topic = 'clicks', topics = 'clicks, views' or \
+                                   topic_pattern = 'clicks_.*'"
+            .to_owned()),
+        _ => Err("KAFKA: give one of topic, topics and topic_pattern".to_owned()),
+    }
 }
 
 fn required(pairs: &BTreeMap<String, String>, key: &str, example: &str) -> Result<String, String> {
@@ -58,7 +87,7 @@ fn format(text: &str) -> Result<RecordFormat, String> {
 }
 
 /// `earliest`, `latest`, an offset, or `timestamp:` with milliseconds since 1970 or a moment in UTC.
-fn start(text: &str) -> Result<StartPosition, String> {
+pub(crate) fn start(text: &str) -> Result<StartPosition, String> {
     let text = text.trim();
     if let Ok(offset) = text.parse::<u64>() {
         return Ok(StartPosition::Offset(offset));
@@ -95,11 +124,11 @@ pub(super) fn changed_source(before: &KafkaSource, pairs: &BTreeMap<String, Stri
     for (key, value) in pairs {
         match key.as_str() {
             "brokers" => source.brokers = required(pairs, "brokers", "'host:9092'")?,
-            "topic" if *value == before.topic => {}
-            "topic" => {
+            "topic" | "topics" | "topic_pattern" if topics(pairs)? == before.topics => {}
+            "topic" | "topics" | "topic_pattern" => {
                 return Err(format!(
                     "SOURCE: the topic of a pipeline stays: its offsets are of {}; make another pipeline for {value}",
-                    before.topic
+                    before.topics
                 ));
             }
             "format" if format(value)? == before.format => {}
@@ -255,19 +284,33 @@ mod tests {
     #[test]
     fn a_source_needs_brokers_topic_and_format() {
         let full = [("brokers", "a:1"), ("topic", "t"), ("format", "json"), ("sasl.username", "u")];
-        let read = source(&pairs(&full)).unwrap();
+        let read = source(&pairs(&full), &[]).unwrap();
         assert_eq!((read.start, read.properties.len()), (StartPosition::Earliest, 1));
         for missing in 0..3 {
             let mut some = full.to_vec();
             let (key, _) = some.remove(missing);
-            let error = source(&pairs(&some)).unwrap_err();
+            let error = source(&pairs(&some), &[]).unwrap_err();
             assert!(error.contains(&format!("{key} is missing; write {key} = ")), "{error}");
         }
-        let error = source(&pairs(&[&full[..], &[("topics", "x")]].concat())).unwrap_err();
-        assert_eq!(error, "KAFKA: there is no setting topics; did you mean topic?");
+        let error = source(&pairs(&[&full[..], &[("topics", "x")]].concat()), &[]).unwrap_err();
+        assert_eq!(error, "KAFKA: give one of topic, topics and topic_pattern");
+        let error = source(&pairs(&[&full[..], &[("tpoic", "x")]].concat()), &[]).unwrap_err();
+        assert_eq!(error, "KAFKA: there is no setting tpoic; did you mean topic?");
         assert!(
-            source(&pairs(&[("brokers", "a"), ("topic", "t"), ("format", "avro")])).unwrap_err().contains("'json'")
+            source(&pairs(&[("brokers", "a"), ("topic", "t"), ("format", "avro")]), &[])
+                .unwrap_err()
+                .contains("'json'")
         );
+    }
+
+    #[test]
+    fn topics_are_one_a_list_or_a_pattern() {
+        let of = |key: &str, value: &str| topics(&pairs(&[(key, value)]));
+        assert_eq!(of("topic", "a,b"), Ok(Topics::One("a,b".to_owned())), "a name, even if no broker takes it");
+        assert_eq!(of("topics", "a, b,a"), Ok(Topics::List(vec!["a".to_owned(), "b".to_owned()])));
+        assert_eq!(of("topic_pattern", "^a_.*$"), Ok(Topics::Pattern { pattern: "^a_.*$".to_owned() }));
+        assert!(of("topics", "a,,b").unwrap_err().contains("has an empty name"));
+        assert!(of("topic_pattern", "a_(").unwrap_err().contains("is no regular expression"));
     }
 
     #[test]

@@ -26,13 +26,18 @@ impl Ddl<'_> {
             Err(CatalogError::NotFound { .. }) => return Err(unknown_database(&database, self.catalog).await),
             Err(error) => return Err(of_catalog(&error)),
         }
-        for option in &create.ignored {
+        self.warn_ignored(&create.ignored);
+        Ok(())
+    }
+
+    /// Tells of options that have no effect.
+    pub(super) fn warn_ignored(&mut self, options: &[String]) {
+        for option in options {
             let message = format!(
                 "'{option}' was read and has no effect: tables are kept by PARTITION BY and ORDER BY, texts in utf8mb4"
             );
             self.diagnostics.warn(OPTION_IGNORED, message);
         }
-        Ok(())
     }
 
     /// MySQL drops those that it can and then names those that are not there; here it is checked before.
@@ -61,6 +66,7 @@ impl Ddl<'_> {
     }
 }
 
+/// The table that the statement describes.
 pub(crate) fn new_table(database: &str, create: &CreateTable) -> NewTable {
     let column = |column: &super::super::statement::ColumnClause| NewColumn {
         name: column.name.clone(),

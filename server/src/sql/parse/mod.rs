@@ -26,10 +26,11 @@ use super::bind;
 use super::dialect::MillraceDialect;
 use super::headings;
 use super::limits::Limits;
-use super::statement::{Query, Show, ShowFilter, ShowWhat, Statement};
+use super::statement::{CreateTableFrom, Query, Show, ShowFilter, ShowWhat, Statement};
 use crate::mysql::SqlError;
-use cursor::{Cursor, Parsed, begins_query};
+use cursor::{Parsed, begins_query};
 
+pub(crate) use cursor::Cursor;
 pub(crate) use place::{Lines, Walk};
 
 /// MySQL's number for a statement without a statement.
@@ -204,7 +205,7 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
         return Ok(query(*cursor.parser.parse_query()?));
     }
     match first.as_deref().unwrap_or_default() {
-        "EXPLAIN" | "DESCRIBE" | "DESC" => Ok(explain(cursor)?),
+        "EXPLAIN" | "DESCRIBE" | "DESC" => explain(cursor),
         "CREATE" => create::create(cursor),
         "DROP" => create::drop(cursor),
         "INSERT" => insert::insert(cursor),
@@ -238,11 +239,23 @@ fn query(query: ast::Query) -> Statement {
 }
 
 /// EXPLAIN of a query, or DESCRIBE of a table, whichever of the three words was typed.
-fn explain(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
+fn explain(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
+    if cursor.peek_nth_word(1).as_deref() == Some("CREATE") && cursor.peek_nth_word(2).as_deref() == Some("TABLE") {
+        cursor.parser.advance_token();
+        return Ok(match create::create(cursor)? {
+            Statement::CreateTableFrom(from) => {
+                Statement::CreateTableFrom(Box::new(CreateTableFrom { is_dry: true, ..*from }))
+            }
+            _ => {
+                let (what, instead) = ("EXPLAIN CREATE TABLE".to_owned(), "EXPLAIN CREATE TABLE … FROM KAFKA (…)");
+                Statement::Unsupported { what, instead }
+            }
+        });
+    }
     let second = cursor.peek_nth_word(1);
     if second.as_deref() == Some("ALTER") && cursor.peek_nth_word(2).as_deref() == Some("PIPELINE") {
         cursor.parser.advance_token();
-        return alter::alter_pipeline(cursor, true);
+        return Ok(alter::alter_pipeline(cursor, true)?);
     }
     let is_plan = begins_query(second.as_deref(), &cursor.parser.peek_nth_token_ref(1).token)
         || matches!(

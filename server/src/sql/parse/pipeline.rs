@@ -62,6 +62,13 @@ pub(super) fn create_pipeline(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
         false => None,
     };
     let mut settings = policies(cursor)?;
+    with(cursor, &mut settings)?;
+    let create = CreatePipeline { pipeline, if_not_exists, table, projection, source, filter, settings };
+    Ok(Statement::CreatePipeline(Box::new(create)))
+}
+
+/// WITH (…), where it stands here.
+pub(super) fn with(cursor: &mut Cursor<'_>, settings: &mut BTreeMap<String, String>) -> Parsed<()> {
     if cursor.take_word("WITH") {
         for (key, value) in pairs(cursor)? {
             if settings.insert(key.clone(), value).is_some() {
@@ -69,8 +76,7 @@ pub(super) fn create_pipeline(cursor: &mut Cursor<'_>) -> Parsed<Statement> {
             }
         }
     }
-    let create = CreatePipeline { pipeline, if_not_exists, table, projection, source, filter, settings };
-    Ok(Statement::CreatePipeline(Box::new(create)))
+    Ok(())
 }
 
 /// `(key = value, …)`: a key is a word, words joined by dots, or a string; a value is a string, a number or a word.

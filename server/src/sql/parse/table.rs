@@ -1,15 +1,17 @@
 //! CREATE TABLE, which is read token by token: most of what SQL allows there has no meaning here, and each refusal should
-//! say what to write instead.
+//! say what to write instead. With FROM KAFKA (…) it is a table and the pipeline that fills it.
+
+use std::collections::BTreeMap;
 
 use catalog::PartitionTransform;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::literal::{Literal, default_of};
-use super::super::statement::{ColumnClause, CreateTable, Query, Statement};
+use super::super::statement::{ColumnClause, CreateTable, CreateTableFrom, Query, Statement};
 use super::super::types;
-use super::Fault;
 use super::cursor::{Cursor, Parsed};
+use super::{Fault, pipeline};
 use crate::mysql::SqlError;
 
 /// CREATE TABLE, after CREATE.
@@ -27,7 +29,8 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> 
         ignored: Vec::new(),
         query: None,
     };
-    if !begins_as(cursor) && !is_option(cursor) {
+    let is_from = cursor.peek_word().as_deref() == Some("FROM");
+    if !is_from && !begins_as(cursor) && !is_option(cursor) {
         cursor.expect(&Token::LParen)?;
         loop {
             element(cursor, &mut create)?;
@@ -36,6 +39,20 @@ pub(super) fn create_table(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> 
             }
         }
         cursor.expect(&Token::RParen)?;
+    }
+    if cursor.take_word("FROM") {
+        cursor.expect_word("KAFKA")?;
+        let source = pipeline::pairs(cursor)?;
+        let mut settings = BTreeMap::new();
+        while !cursor.at_end() {
+            match cursor.peek_word().as_deref() {
+                Some("ON") => settings.extend(pipeline::policies(cursor)?),
+                Some("WITH") => pipeline::with(cursor, &mut settings)?,
+                _ => option(cursor, &mut create)?,
+            }
+            let _ = cursor.take(&Token::Comma);
+        }
+        return Ok(Statement::CreateTableFrom(Box::new(CreateTableFrom { create, source, settings, is_dry: false })));
     }
     while !cursor.at_end() && !begins_as(cursor) {
         option(cursor, &mut create)?;
@@ -73,7 +90,6 @@ fn is_option(cursor: &Cursor<'_>) -> bool {
 fn refuse_other_forms(cursor: &mut Cursor<'_>) -> Result<(), Fault> {
     let what = match cursor.peek_word().as_deref() {
         Some("LIKE") => "CREATE TABLE … LIKE; SHOW CREATE TABLE prints a definition that can be run again",
-        Some("FROM") => "CREATE TABLE … FROM KAFKA; create the table with its columns, then CREATE PIPELINE … INTO it",
         _ => return Ok(()),
     };
     Err(SqlError::not_supported(what).into())
@@ -238,7 +254,7 @@ fn option(cursor: &mut Cursor<'_>, create: &mut CreateTable) -> Result<(), Fault
             let message = format!("{what}; a table is described by its columns, PARTITION BY and ORDER BY");
             return Err(SqlError::not_supported(&message).into());
         }
-        Some("AS" | "SELECT" | "FROM") => refuse_other_forms(cursor)?,
+        Some("AS" | "SELECT") => refuse_other_forms(cursor)?,
         Some(_) => {}
         None => return Ok(cursor.expected("PARTITION BY, ORDER BY or the end of the statement")?),
     }

@@ -143,7 +143,6 @@ fn what_a_table_cannot_have_is_refused_with_what_to_do_instead() {
         ),
         ("CREATE TABLE t (a INT) ORDER BY a DESC", 1064, "parts are sorted ascending"),
         ("CREATE TABLE t LIKE u", 1235, "SHOW CREATE TABLE"),
-        ("CREATE TABLE t FROM KAFKA (topic = 'x')", 1235, "then CREATE PIPELINE"),
         ("CREATE TEMPORARY TABLE t (a INT)", 1235, "use WITH name AS"),
         ("CREATE OR REPLACE TABLE t (a INT)", 1235, "DROP it first"),
         ("CREATE TABLE t (a INT", 1064, "a comma or ), found the end"),

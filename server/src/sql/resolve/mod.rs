@@ -7,6 +7,7 @@
 mod columns;
 mod tables;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,14 +36,15 @@ pub(crate) struct Relation {
 /// A table's name in lower case: database, table.
 pub(crate) type RelationKey = (String, String);
 
-/// Resolves every name in `statement`; `database` is the session's.
+/// Resolves every name in `statement`; `database` is the session's, `own` are tables that only this statement has.
 pub(crate) async fn resolve(
     statement: &mut ast::Statement,
     catalog: &Catalog,
     database: Option<&str>,
+    own: Vec<Relation>,
 ) -> Result<(), SqlError> {
     let wanted = tables::wanted(statement, database)?;
-    let relations = look_up(&wanted, catalog).await?;
+    let relations = look_up(&wanted, catalog, own).await?;
     let aliases = tables::rename(statement, database, &relations);
     columns::rename(statement, &relations, &aliases);
     Ok(())
@@ -52,11 +54,16 @@ pub(crate) async fn resolve(
 async fn look_up(
     wanted: &BTreeSet<(String, String)>,
     catalog: &Catalog,
+    own: Vec<Relation>,
 ) -> Result<BTreeMap<RelationKey, Relation>, SqlError> {
-    let mut relations = BTreeMap::new();
+    let key = |database: &str, table: &str| (database.to_ascii_lowercase(), table.to_ascii_lowercase());
+    let own = own.into_iter().map(|relation| (key(&relation.database, &relation.table), relation));
+    let mut relations: BTreeMap<RelationKey, Relation> = own.collect();
     for (database, table) in wanted {
-        let relation = relation(database, table, catalog).await?;
-        relations.insert((database.to_ascii_lowercase(), table.to_ascii_lowercase()), relation);
+        let key = key(database, table);
+        if let Entry::Vacant(free) = relations.entry(key) {
+            free.insert(relation(database, table, catalog).await?);
+        }
     }
     Ok(relations)
 }

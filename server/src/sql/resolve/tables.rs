@@ -67,10 +67,6 @@ fn check_function(name: &str) -> Result<(), SqlError> {
     if TABLE_FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(name)) {
         return Ok(());
     }
-    if name.eq_ignore_ascii_case("kafka") {
-        let what = "SELECT … FROM KAFKA (…); CREATE PIPELINE … INTO a table, and select from that";
-        return Err(SqlError::not_supported(what));
-    }
     Err(SqlError::no_such_function(name, "no function of that name stands in FROM"))
 }
 

@@ -35,7 +35,7 @@ async fn catalog() -> Catalog {
 
 async fn resolved(text: &str) -> Result<String, SqlError> {
     let mut statement = Parser::new(&MillraceDialect).try_with_sql(text).unwrap().parse_statement().unwrap();
-    resolve(&mut statement, &catalog().await, Some("Default")).await?;
+    resolve(&mut statement, &catalog().await, Some("Default"), Vec::new()).await?;
     Ok(statement.to_string())
 }
 

@@ -100,7 +100,7 @@ pub(super) async fn rows(reader: &Reader) -> Rows {
             table.as_deref().map(full_name).into(),
             state.into(),
             pipeline.source.brokers.as_str().into(),
-            pipeline.source.topic.as_str().into(),
+            pipeline.source.topics.to_string().into(),
             pipeline.settings.tasks.into(),
             sums.streams.into(),
             sums.rows.into(),

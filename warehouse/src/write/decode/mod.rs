@@ -21,6 +21,7 @@ use vfs::planted;
 
 mod column;
 mod error_rows;
+mod infer;
 mod json;
 mod number;
 mod reason;
@@ -34,6 +35,7 @@ mod differential;
 mod tests;
 
 pub use column::FieldKind;
+pub use infer::{Inferred, InferredColumn, infer};
 pub use reason::{BadRecord, ErrorReason};
 pub use statement::{StatementColumn, UnfitValue, value_of_bytes, value_of_text};
 
@@ -86,6 +88,13 @@ pub trait Decoder: Send + Sync {
     fn decode(&mut self, records: &Records) -> Decoded;
 }
 
+/// A decoder of `fields`, which refuses payloads of more than `max_record_bytes`.
+pub fn decoder(format: RecordFormat, fields: Vec<DecodeField>, max_record_bytes: u64) -> Box<dyn Decoder> {
+    match format {
+        RecordFormat::Json => Box::new(json::JsonDecoder::new(fields, max_record_bytes)),
+    }
+}
+
 /// Where records come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamOrigin {
@@ -122,9 +131,7 @@ impl PipelineDecoder {
     pub fn new(table: Arc<Table>, pipeline: Arc<Pipeline>) -> Result<Self, InvalidPipeline> {
         let transform = Transform::plan(&table, &pipeline)?;
         let fields = transform.fields().to_vec();
-        let decoder: Box<dyn Decoder> = match pipeline.source.format {
-            RecordFormat::Json => Box::new(json::JsonDecoder::new(fields, pipeline.settings.max_record_bytes)),
-        };
+        let decoder = decoder(pipeline.source.format, fields, pipeline.settings.max_record_bytes);
         Ok(Self { schema: storage_schema(&table), transform, decoder, unknown_fields: 0 })
     }
 

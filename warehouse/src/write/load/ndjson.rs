@@ -112,7 +112,7 @@ fn selecting(table: &Table, columns: Option<&[String]>) -> Pipeline {
     };
     let source = KafkaSource {
         brokers: String::new(),
-        topic: String::new(),
+        topics: String::new().into(),
         format: RecordFormat::Json,
         start: StartPosition::Earliest,
         properties: Default::default(),

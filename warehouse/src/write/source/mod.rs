@@ -4,6 +4,7 @@
 //! and what it hands out is durable at the broker only, until the commit. If the process dies here, the next owner
 //! fetches again from the committed offset.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,10 +14,14 @@ use catalog::{Gap, KafkaSource, Offset, OffsetRange, StartPosition, StreamId};
 mod cursor;
 pub mod kafka;
 pub mod memory;
+mod pattern;
+mod range;
 mod records;
 
 pub use kafka::KafkaConnector;
 pub use memory::{MemoryBroker, MemoryConnector, MemoryRecord};
+pub use pattern::TopicPattern;
+pub use range::{Piece, RangeReader, TopicRange};
 pub use records::{RawRecord, Records};
 
 /// One stream to be fetched.
@@ -98,7 +103,7 @@ pub enum SourceError {
         cause: String,
     },
     /// There is no such topic.
-    #[error("topic {topic:?} does not exist at {brokers}: create it, or correct the name in the pipeline")]
+    #[error("topic {topic:?} does not exist at {brokers}: create it, or correct the name")]
     TopicMissing {
         /// The topic.
         topic: String,
@@ -142,17 +147,64 @@ pub struct TopicView {
     pub partitions: Vec<i32>,
 }
 
-/// Opens sources, and answers the manager's questions about a topic.
+/// The topics of a source as the broker shows them now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicsView {
+    /// Those that there are, by name.
+    pub found: BTreeMap<String, TopicView>,
+    /// Those that are named, and are not there.
+    pub missing: Vec<String>,
+}
+
+impl TopicsView {
+    /// The view, if every topic that `kafka` names is there, or any that its pattern matches.
+    ///
+    /// # Errors
+    /// [`SourceError::TopicMissing`] of the first that is not; [`SourceError::Fatal`] where none matches.
+    pub fn whole(self, kafka: &KafkaSource) -> Result<Self, SourceError> {
+        let brokers = &kafka.brokers;
+        if let Some(topic) = self.missing.first() {
+            return Err(SourceError::TopicMissing { topic: topic.clone(), brokers: brokers.clone() });
+        }
+        if self.found.is_empty() {
+            return Err(SourceError::Fatal {
+                cause: format!("no topic at {brokers} matches {}", kafka.topics),
+                next_step: "create one first, or correct the pattern: it has to match the whole name".to_owned(),
+            });
+        }
+        Ok(self)
+    }
+}
+
+/// Opens sources, and answers questions about topics.
 #[async_trait]
 pub trait SourceConnector: Send + Sync + fmt::Debug {
     /// Opens a source for one task of a pipeline, without streams.
     async fn open(&self, kafka: &KafkaSource, options: SourceOptions) -> Result<Box<dyn Source>, SourceError>;
-    /// The topic as it is now.
-    async fn topic(&self, kafka: &KafkaSource) -> Result<TopicView, SourceError>;
+    /// The topics as they are now, by as few requests as there are kinds of questions: not one for each topic.
+    async fn topics(&self, kafka: &KafkaSource) -> Result<TopicsView, SourceError>;
     /// Resolves a start position of one partition to an absolute offset. Called once a stream, before its first fetch.
-    async fn resolve(&self, kafka: &KafkaSource, partition: i32, start: &StartPosition) -> Result<Offset, SourceError>;
+    async fn resolve(
+        &self,
+        kafka: &KafkaSource,
+        topic: &str,
+        partition: i32,
+        start: &StartPosition,
+    ) -> Result<Offset, SourceError>;
     /// The first offset and the offset after the last one of a partition.
-    async fn watermarks(&self, kafka: &KafkaSource, partition: i32) -> Result<(Offset, Offset), SourceError>;
+    async fn watermarks(
+        &self,
+        kafka: &KafkaSource,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(Offset, Offset), SourceError>;
+    /// The offset up to which a source with `read_committed` can come now: the first of an open transaction, or the end.
+    async fn committed_end(&self, kafka: &KafkaSource, topic: &str, partition: i32) -> Result<Offset, SourceError>;
+    /// The only topic, or the first, as it is now.
+    async fn topic(&self, kafka: &KafkaSource) -> Result<TopicView, SourceError> {
+        let view = self.topics(kafka).await?.whole(kafka)?;
+        Ok(view.found.into_values().next().expect("a whole view has a topic"))
+    }
 }
 
 /// How a task wants its source.

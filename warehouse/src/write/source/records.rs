@@ -1,5 +1,7 @@
 //! Raw records of one fetch, in one buffer: a few large allocations instead of one for each record.
 
+use catalog::Offset;
+
 /// Where a piece lies in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
@@ -77,6 +79,12 @@ impl Records {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(piece);
         Span { start, end: self.bytes.len() }
+    }
+
+    /// Lets go of the records at `end` and above.
+    pub fn cut_at(&mut self, end: Offset) {
+        let kept = self.rows.partition_point(|row| row.offset < end.0);
+        self.rows.truncate(kept);
     }
 
     /// How many records.

@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 mod keys;
+mod members;
 mod record;
 mod scan;
 
@@ -19,6 +20,7 @@ use super::reason::{BadRecord, ErrorReason};
 use super::{DecodeField, Decoded, Decoder, Flaw};
 use crate::write::source::{RawRecord, Records};
 use keys::KeyIndex;
+pub(super) use members::members;
 use record::{RecordScan, Stop};
 pub(super) use scan::{Cursor, Json, Kind};
 
@@ -60,7 +62,7 @@ impl JsonDecoder {
     fn text<'a>(&self, record: &RawRecord<'a>) -> Result<&'a str, Fault> {
         if record.is_cut() || record.payload_bytes > self.payload_max {
             let message = format!(
-                "the payload has {} bytes, and max_record_bytes is {}; raise it in the pipeline's WITH to take such records",
+                "the payload has {} bytes, and max_record_bytes is {}; raise it to take such records",
                 record.payload_bytes, self.payload_max
             );
             return Err(Fault { reason: ErrorReason::RecordTooLarge, message });

@@ -69,7 +69,7 @@ pub(super) fn pipeline(projection: &str, filter: Option<&str>) -> Pipeline {
         table: TableId(1),
         source: KafkaSource {
             brokers: "broker:9092".to_owned(),
-            topic: "topic".to_owned(),
+            topics: "topic".into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: BTreeMap::new(),

@@ -29,6 +29,11 @@ use expression::{Expression, evaluate};
 use metadata::Metadata;
 use rows::{InputFlaw, Rows, retain_columns};
 
+/// Whether that name is of what Kafka tells about a record: no field is reached by it.
+pub(super) fn is_metadata(name: &str) -> bool {
+    Metadata::named(name).is_some()
+}
+
 /// A planned SELECT.
 #[derive(Debug)]
 pub(super) struct Transform {

@@ -12,9 +12,9 @@ use rdkafka::topic_partition_list::Offset as KafkaOffset;
 
 use super::client::OurClient;
 use super::errors::{Place, refused_settings};
-use super::properties::{place, question_config, without_secrets};
-use super::raw::describe_topic;
-use crate::write::source::{SourceError, TopicView};
+use super::properties::{Sight, place, question_config, without_secrets};
+use super::raw::{Described, describe_topics};
+use crate::write::source::{SourceError, TopicPattern, TopicsView};
 
 /// A question is answered within this, or fails.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -31,20 +31,47 @@ impl Inquirer {
     ///
     /// # Errors
     /// If the settings are refused.
-    pub(super) fn new(kafka: &KafkaSource) -> Result<Self, SourceError> {
-        let consumer = question_config(kafka)?
+    pub(super) fn new(kafka: &KafkaSource, sight: Sight) -> Result<Self, SourceError> {
+        let consumer = question_config(kafka, sight)?
             .create_with_context(OurClient::default())
             .map_err(|error| refused_settings(&place(kafka), &without_secrets(kafka, &error.to_string())))?;
         Ok(Self { consumer })
     }
 
-    /// The topic's incarnation and partitions.
+    /// The incarnation and partitions of the topics named; those that do not exist are told apart.
     ///
     /// # Errors
-    /// If it does not exist, or nobody answers.
-    pub(super) fn topic(&self, place: &Place) -> Result<TopicView, SourceError> {
-        let described = describe_topic(&self.consumer, &place.topic, ANSWER_WITHIN);
-        self.answered(place, "describing the topic", described)
+    /// If nobody answers, or one may not be looked at.
+    pub(super) fn topics(&self, place: &Place, names: &[String]) -> Result<TopicsView, SourceError> {
+        let question = "describing the topic";
+        let described = self.answered(place, question, describe_topics(&self.consumer, names, ANSWER_WITHIN))?;
+        let mut view = TopicsView::default();
+        for Described { topic, answer } in described {
+            match answer {
+                Ok(found) => drop(view.found.insert(topic, found)),
+                Err(
+                    RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::InvalidTopic
+                    | RDKafkaErrorCode::UnknownTopicId,
+                ) => view.missing.push(topic),
+                Err(code) => return Err(Place { topic, ..place.clone() }.judge_question(question, code, None)),
+            }
+        }
+        Ok(view)
+    }
+
+    /// The topics that there are and that `pattern` matches.
+    ///
+    /// # Errors
+    /// As [`Self::topics`].
+    pub(super) fn matching(&self, place: &Place, pattern: &TopicPattern) -> Result<TopicsView, SourceError> {
+        let asked = self.consumer.fetch_metadata(None, ANSWER_WITHIN).map_err(|error| code(&error));
+        let metadata = self.answered(place, "listing the topics", asked)?;
+        let names = metadata.topics().iter().map(|topic| topic.name()).filter(|name| pattern.matches(name));
+        let names: Vec<String> = names.map(str::to_owned).collect();
+        // One that is deleted between the two questions was not named by anybody.
+        Ok(TopicsView { missing: Vec::new(), ..self.topics(place, &names)? })
     }
 
     /// The first offset and the offset after the last one.

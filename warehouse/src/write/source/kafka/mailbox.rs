@@ -4,7 +4,7 @@
 //! pile up. Events of a stream that is no longer wanted, or wanted anew from another position, are dropped here.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use catalog::{Offset, StreamId};
@@ -19,6 +19,14 @@ const TROUBLES_MAX: usize = 8;
 /// With fewer batches than this the task may soon have nothing to do.
 const HUNGRY_BELOW: usize = 2;
 
+/// A topic's partition.
+pub(super) type Partition = (Arc<str>, i32);
+
+/// The partition of a stream.
+pub(super) fn partition_of(stream: &SourceStream) -> Partition {
+    (Arc::clone(&stream.topic), stream.partition)
+}
+
 /// A stream, and which wish for it this is: a stream added again is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -28,7 +36,7 @@ pub(super) struct Wanted {
 
 #[derive(Debug, Default)]
 struct State {
-    wanted: BTreeMap<i32, Wanted>,
+    wanted: BTreeMap<Partition, Wanted>,
     /// Raised by each change of `wanted`.
     turn: u64,
     paused: bool,
@@ -62,13 +70,14 @@ impl Mailbox {
     /// Wants `stream`, anew if it was wanted. `Err`: its partition is wanted for another stream.
     pub(super) fn want(&self, stream: SourceStream) -> Result<(), StreamId> {
         let mut state = self.lock();
-        if let Some(other) = state.wanted.get(&stream.partition).filter(|other| other.stream.stream != stream.stream) {
+        let partition = partition_of(&stream);
+        if let Some(other) = state.wanted.get(&partition).filter(|other| other.stream.stream != stream.stream) {
             return Err(other.stream.stream);
         }
         state.forget(stream.stream);
         state.turn += 1;
         let turn = state.turn;
-        state.wanted.insert(stream.partition, Wanted { stream, turn });
+        state.wanted.insert(partition, Wanted { stream, turn });
         self.room.notify_all();
         Ok(())
     }
@@ -136,7 +145,7 @@ impl Mailbox {
     }
 
     /// The wanted streams by partition, if they are not as at turn `seen`.
-    pub(super) fn wanted_since(&self, seen: &mut u64) -> Option<BTreeMap<i32, Wanted>> {
+    pub(super) fn wanted_since(&self, seen: &mut u64) -> Option<BTreeMap<Partition, Wanted>> {
         let state = self.lock();
         if *seen == state.turn {
             return None;
@@ -166,10 +175,10 @@ impl Mailbox {
         self.lock().records.len() < HUNGRY_BELOW
     }
 
-    /// Puts in an event of the stream that was wanted for `partition` at `turn`; drops it if that is no longer wanted.
-    pub(super) fn post(&self, partition: i32, turn: u64, event: SourceEvent) {
+    /// Puts in an event of the stream that was wanted by `wish`; drops it if that is no longer wanted.
+    pub(super) fn post(&self, wish: &Wanted, event: SourceEvent) {
         let mut state = self.lock();
-        if state.wanted.get(&partition).is_none_or(|wanted| wanted.turn != turn) {
+        if state.wanted.get(&partition_of(&wish.stream)).is_none_or(|wanted| wanted.turn != wish.turn) {
             return;
         }
         match event {
@@ -230,8 +239,6 @@ fn event_stream(event: &SourceEvent) -> Option<StreamId> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use catalog::OffsetRange;
 
     use super::*;
@@ -261,23 +268,23 @@ mod tests {
         SourceEvent::Fetched(Fetched { stream: StreamId(id), range, records, gaps: Vec::new() })
     }
 
-    fn turn_of(mailbox: &Mailbox, partition: i32) -> u64 {
-        mailbox.lock().wanted[&partition].turn
+    fn wish_of(mailbox: &Mailbox, partition: i32) -> Wanted {
+        mailbox.lock().wanted[&(Arc::from("t"), partition)].clone()
     }
 
     #[test]
     fn nothing_of_an_earlier_wish_is_handed_out() {
         let mailbox = Mailbox::default();
         mailbox.want(stream(1, 0)).unwrap();
-        let first = turn_of(&mailbox, 0);
-        mailbox.post(0, first, batch(1, b"old"));
+        let first = wish_of(&mailbox, 0);
+        mailbox.post(&first, batch(1, b"old"));
         mailbox.want(stream(1, 0)).unwrap();
-        mailbox.post(0, first, batch(1, b"late"));
+        mailbox.post(&first, batch(1, b"late"));
         assert!(mailbox.take().is_none());
         assert_eq!(mailbox.bytes(), 0);
-        mailbox.post(0, turn_of(&mailbox, 0), batch(1, b"new"));
+        mailbox.post(&wish_of(&mailbox, 0), batch(1, b"new"));
         assert!(matches!(mailbox.take(), Some(SourceEvent::Fetched(_))));
-        mailbox.post(0, turn_of(&mailbox, 0), batch(1, b"new"));
+        mailbox.post(&wish_of(&mailbox, 0), batch(1, b"new"));
         mailbox.unwant(StreamId(1));
         assert!(mailbox.take().is_none());
     }
@@ -289,7 +296,7 @@ mod tests {
         let at_once = Duration::ZERO;
         assert_eq!(mailbox.wait_for_room(0, 1000, at_once), 1000);
         assert_eq!(mailbox.wait_for_room(900, 1000, at_once), 100, "what the reader has gathered counts");
-        mailbox.post(0, turn_of(&mailbox, 0), batch(1, &[0; 1000]));
+        mailbox.post(&wish_of(&mailbox, 0), batch(1, &[0; 1000]));
         assert_eq!(mailbox.wait_for_room(0, 1000, at_once), 0);
         assert!(mailbox.take().is_some());
         assert_eq!(mailbox.wait_for_room(0, 1000, at_once), 1000);
@@ -299,7 +306,7 @@ mod tests {
     fn paused_withholds_records_but_not_trouble() {
         let mailbox = Mailbox::default();
         mailbox.want(stream(1, 0)).unwrap();
-        mailbox.post(0, turn_of(&mailbox, 0), batch(1, b"x"));
+        mailbox.post(&wish_of(&mailbox, 0), batch(1, b"x"));
         mailbox.set_paused(true);
         mailbox.trouble(SourceError::TopicMissing { topic: "t".to_owned(), brokers: "b".to_owned() });
         assert!(matches!(mailbox.take(), Some(SourceEvent::Trouble(_))));
@@ -313,6 +320,8 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.want(stream(1, 0)).unwrap();
         assert_eq!(mailbox.want(stream(2, 0)), Err(StreamId(1)));
+        let of_another_topic = SourceStream { topic: Arc::from("u"), ..stream(3, 0) };
+        assert_eq!(mailbox.want(of_another_topic), Ok(()));
         mailbox.unwant(StreamId(1));
         assert_eq!(mailbox.want(stream(2, 0)), Ok(()));
     }

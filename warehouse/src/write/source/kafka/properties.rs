@@ -67,7 +67,7 @@ pub fn check_properties(properties: &BTreeMap<String, String>) -> Result<(), Sou
 
 /// The place that messages about `kafka` name.
 pub(super) fn place(kafka: &KafkaSource) -> Place {
-    Place { brokers: kafka.brokers.clone(), topic: kafka.topic.clone() }
+    Place { brokers: kafka.brokers.clone(), topic: kafka.topics.to_string() }
 }
 
 /// `cause` without the values of secret properties.
@@ -79,14 +79,26 @@ pub(super) fn without_secrets(kafka: &KafkaSource, cause: &str) -> String {
         .fold(cause.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
 }
 
+/// Where the end of a partition is, for a client that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// At the end of what exists, whether or not it is committed.
+    Everything,
+    /// Before the first open transaction, where a reader of committed records has to stop.
+    Committed,
+}
+
 /// The configuration of a client that asks questions and reads nothing.
 ///
 /// # Errors
 /// As [`check_properties`].
-pub(super) fn question_config(kafka: &KafkaSource) -> Result<ClientConfig, SourceError> {
+pub(super) fn question_config(kafka: &KafkaSource, sight: Sight) -> Result<ClientConfig, SourceError> {
     let mut config = shared_config(kafka)?;
-    // The end of a partition is the end of what exists, whether or not it is committed.
-    config.set("isolation.level", "read_uncommitted");
+    let level = match sight {
+        Sight::Everything => "read_uncommitted",
+        Sight::Committed => "read_committed",
+    };
+    config.set("isolation.level", level);
     Ok(config)
 }
 
@@ -127,7 +139,7 @@ pub(super) fn reading_config(kafka: &KafkaSource, options: &SourceOptions) -> Re
 
 fn shared_config(kafka: &KafkaSource) -> Result<ClientConfig, SourceError> {
     check_properties(&kafka.properties)?;
-    if kafka.brokers.trim().is_empty() || kafka.topic.trim().is_empty() {
+    if kafka.brokers.trim().is_empty() || kafka.topics.is_blank() {
         return Err(refused_settings(&place(kafka), "brokers and topic must be given"));
     }
     let mut config = ClientConfig::new();
@@ -189,7 +201,7 @@ mod tests {
     fn kafka(properties: &[(&str, &str)]) -> KafkaSource {
         KafkaSource {
             brokers: "127.0.0.1:1".to_owned(),
-            topic: "t".to_owned(),
+            topics: "t".into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -11,14 +11,14 @@ use vfs::Clock;
 
 use super::client::OurClient;
 use super::errors::Place;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, partition_of};
 use super::reader::Reader;
 use crate::write::source::{Source, SourceError, SourceEvent, SourceOptions, SourceStream};
 
 /// A call of `next` returns after this, if with nothing else then with [`SourceEvent::Idle`].
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
-/// One open topic.
+/// One open source: of one topic or several, through one client.
 pub(super) struct KafkaTopicSource {
     place: Place,
     mailbox: Arc<Mailbox>,
@@ -50,22 +50,15 @@ impl KafkaTopicSource {
             })?;
         Ok(Self { place, mailbox, clock, queue_bytes, told_reader_gone: false })
     }
-
-    fn refuse(&self, cause: String) -> SourceError {
-        SourceError::Fatal { cause, next_step: "remove that stream first".to_owned() }
-    }
 }
 
 #[async_trait]
 impl Source for KafkaTopicSource {
     async fn add(&mut self, stream: SourceStream) -> Result<(), SourceError> {
-        if *stream.topic != *self.place.topic {
-            let cause = format!("this source reads topic {:?}, not {:?}", self.place.topic, stream.topic);
-            return Err(self.refuse(cause));
-        }
-        let partition = stream.partition;
-        self.mailbox.want(stream).map_err(|other| {
-            self.refuse(format!("partition {partition} of topic {:?} is read for stream {other}", self.place.topic))
+        let (topic, partition) = partition_of(&stream);
+        self.mailbox.want(stream).map_err(|other| SourceError::Fatal {
+            cause: format!("partition {partition} of topic {topic:?} is read for stream {other}"),
+            next_step: "remove that stream first".to_owned(),
         })
     }
 

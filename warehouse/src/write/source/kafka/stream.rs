@@ -104,7 +104,7 @@ impl ReadStream {
         }
         for fetched in self.sealed.drain(..) {
             self.told = fetched.range.end;
-            mailbox.post(self.wanted.stream.partition, self.wanted.turn, SourceEvent::Fetched(fetched));
+            mailbox.post(&self.wanted, SourceEvent::Fetched(fetched));
         }
     }
 
@@ -116,7 +116,7 @@ impl ReadStream {
 
     /// Tells the task something other than records.
     pub(super) fn tell(&self, mailbox: &Mailbox, event: SourceEvent) {
-        mailbox.post(self.wanted.stream.partition, self.wanted.turn, event);
+        mailbox.post(&self.wanted, event);
     }
 
     /// Tells the high watermark, if it changed.

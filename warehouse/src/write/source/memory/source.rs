@@ -27,7 +27,7 @@ struct Reading {
     is_stopped: bool,
 }
 
-/// Reads one topic of a [`MemoryBroker`].
+/// Reads topics of a [`MemoryBroker`].
 #[derive(Debug)]
 pub(super) struct MemorySource {
     broker: MemoryBroker,
@@ -202,7 +202,7 @@ mod tests {
     fn kafka() -> KafkaSource {
         KafkaSource {
             brokers: "script".to_owned(),
-            topic: "t".to_owned(),
+            topics: "t".into(),
             format: RecordFormat::Json,
             start: StartPosition::Earliest,
             properties: BTreeMap::new(),

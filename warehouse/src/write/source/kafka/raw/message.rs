@@ -48,9 +48,18 @@ pub(in super::super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// Whether it is about a partition at all.
-    pub(in super::super) fn has_partition(&self) -> bool {
-        !self.raw.rkt.is_null()
+    /// Its topic; empty if it is not about a partition.
+    pub(in super::super) fn topic(&self) -> &'a str {
+        if self.raw.rkt.is_null() {
+            return "";
+        }
+        // SAFETY: the message holds a reference to the topic, whose name ends with a zero byte.
+        unsafe { borrow_text(sys::rd_kafka_topic_name(self.raw.rkt)) }
+    }
+
+    /// Whether it is of the same topic as `other`, by the handle: quicker than by the name.
+    pub(in super::super) fn is_of_the_topic_of(&self, other: &Self) -> bool {
+        std::ptr::eq(self.raw.rkt, other.raw.rkt)
     }
 
     /// Its partition.

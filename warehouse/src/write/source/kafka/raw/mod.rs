@@ -3,7 +3,7 @@
 //! - messages by the batch (`rd_kafka_consume_batch_queue`): a third cheaper than one event a message;
 //! - the offset of an end-of-partition event, without which a trailing control record leaves lag for ever;
 //! - the client's log lines and errors on a queue of their own, served even while no message is wanted;
-//! - a topic's id (`DescribeTopics`), without which a topic deleted and made again looks like the old one.
+//! - topics' ids (`DescribeTopics`), without which a topic deleted and made again looks like the old one.
 //!
 //! Owns pointers and their lifetimes; decides nothing.
 #![allow(unsafe_code)]
@@ -11,7 +11,7 @@
 mod describe;
 mod message;
 
-pub(super) use describe::describe_topic;
+pub(super) use describe::{Described, describe_topic, describe_topics};
 pub(super) use message::{Drained, Message};
 
 use std::ffi::{CStr, c_char, c_int, c_void};

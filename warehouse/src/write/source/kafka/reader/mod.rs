@@ -1,13 +1,13 @@
-//! The thread that reads one topic: assigns what is wanted, takes messages by the batch while there is room, and turns
+//! The thread that reads one source's topics: assigns what is wanted, takes messages by the batch while there is room, and turns
 //! every error into an event. Owns the consumer; it is made and destroyed off the async runtime.
 //!
 //! Guaranteed per stream: ranges without holes from the position that was asked for (I3), nothing below it, nothing of
 //! another incarnation of the topic; and no silence: a stream that cannot go on is told as an event, or tried again.
 
+mod topic;
 mod verdicts;
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +18,14 @@ use vfs::{Clock, Moment};
 
 use super::client::OurClient;
 use super::errors::{Place, Quieted};
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, partition_of};
 use super::properties::{MESSAGE_OVERHEAD, QueueSizes};
+use super::raw::Message;
 use super::raw::RawConsumer;
 use super::stream::{Phase, ReadStream};
 use crate::write::source::cursor::ROW_BYTES;
 use crate::write::source::{SourceError, SourceOptions};
+use topic::{Key, ReadTopic, TopicIndex};
 use verdicts::RETRY_AFTER;
 
 /// How long the thread waits for a message, or for room, before it looks at everything else.
@@ -39,13 +41,13 @@ pub(super) struct Reader {
     mailbox: Arc<Mailbox>,
     clock: Arc<dyn Clock>,
     options: SourceOptions,
+    /// What all of it is called in messages.
     place: Place,
-    topic: CString,
     room: u64,
-    streams: BTreeMap<i32, ReadStream>,
+    /// The topics that streams were wanted of; none is forgotten, so that an index stays what it is.
+    topics: Vec<ReadTopic>,
+    streams: BTreeMap<Key, ReadStream>,
     seen_turn: u64,
-    /// The topic's id as librdkafka knows it.
-    topic_id: Option<String>,
     last_words: Option<String>,
     quieted: Quieted,
     highs_told: Moment,
@@ -57,13 +59,13 @@ pub(super) struct Reader {
 
 /// An event of a partition that is no record.
 struct Interruption {
-    partition: i32,
+    key: Key,
     code: RDKafkaErrorCode,
     text: String,
 }
 
 impl Reader {
-    /// The reader of `place.topic` through `consumer`, which has a `group.id` and no assignment.
+    /// The reader of the topics of `place` through `consumer`, which has a `group.id` and no assignment.
     pub(super) fn new(
         consumer: BaseConsumer<OurClient>,
         mailbox: Arc<Mailbox>,
@@ -71,7 +73,6 @@ impl Reader {
         options: SourceOptions,
         place: Place,
     ) -> Self {
-        let topic = CString::new(place.topic.as_str()).unwrap_or_default();
         let now = clock.now();
         Self {
             raw: RawConsumer::new(consumer),
@@ -80,10 +81,9 @@ impl Reader {
             room: QueueSizes::within(options.queue_bytes).batch_bytes,
             options,
             place,
-            topic,
+            topics: Vec::new(),
             streams: BTreeMap::new(),
             seen_turn: 0,
-            topic_id: None,
             last_words: None,
             quieted: Quieted::default(),
             highs_told: now,
@@ -117,51 +117,65 @@ impl Reader {
     /// Reads no more of what is not wanted, and plans what is.
     fn follow_wanted(&mut self) {
         let Some(wanted) = self.mailbox.wanted_since(&mut self.seen_turn) else { return };
-        let outdated: Vec<i32> = self
-            .streams
-            .iter()
-            .filter(|(partition, stream)| wanted.get(partition).is_none_or(|wanted| wanted.turn != stream.wanted.turn))
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in outdated {
-            self.unassign(partition);
-            self.streams.remove(&partition);
+        let is_outdated = |stream: &ReadStream| {
+            let wish = wanted.get(&partition_of(&stream.wanted.stream));
+            wish.is_none_or(|wish| wish.turn != stream.wanted.turn)
+        };
+        let outdated: Vec<Key> =
+            self.streams.iter().filter(|(_, stream)| is_outdated(stream)).map(|(key, _)| *key).collect();
+        for key in outdated {
+            self.unassign(key);
+            self.streams.remove(&key);
         }
         let now = self.clock.now();
-        for (partition, wanted) in wanted {
-            self.streams.entry(partition).or_insert_with(|| ReadStream::new(wanted, now));
+        for ((topic, partition), wanted) in wanted {
+            let key = (self.topic_index(&topic), partition);
+            self.streams.entry(key).or_insert_with(|| ReadStream::new(wanted, now));
         }
+    }
+
+    /// The index of a topic, which is known from here on.
+    fn topic_index(&mut self, name: &Arc<str>) -> TopicIndex {
+        topic::find(&self.topics, name).unwrap_or_else(|| {
+            self.topics.push(ReadTopic::new(name, &self.place.brokers));
+            self.topics.len() - 1
+        })
+    }
+
+    /// What a stream is called in messages.
+    fn place_of(&self, key: Key) -> &Place {
+        &self.topics[key.0].place
     }
 
     /// Assigns the streams whose time has come, and anew those that are stuck.
     fn begin_waiting(&mut self) {
         let now = self.clock.now();
-        let due: Vec<i32> = self
+        let due: Vec<Key> = self
             .streams
             .iter()
             .filter(|(_, stream)| matches!(stream.phase, Phase::Waiting(at) if at <= now))
-            .map(|(partition, _)| *partition)
+            .map(|(key, _)| *key)
             .collect();
         let doubtful = self.of_another_incarnation(&due);
         self.review(&doubtful);
         // Those that the review took away are no longer due.
-        let is_due = |partition: &i32| matches!(self.streams[partition].phase, Phase::Waiting(at) if at <= now);
-        let due: Vec<i32> = due.into_iter().filter(is_due).collect();
+        let is_due = |key: &Key| matches!(self.streams[key].phase, Phase::Waiting(at) if at <= now);
+        let due: Vec<Key> = due.into_iter().filter(is_due).collect();
         let mut list = TopicPartitionList::new();
-        for partition in &due {
-            let position = i64::try_from(self.streams[partition].position().0).unwrap_or(i64::MAX);
-            list.add_partition_offset(&self.place.topic, *partition, KafkaOffset::Offset(position))
+        for key in &due {
+            let position = i64::try_from(self.streams[key].position().0).unwrap_or(i64::MAX);
+            list.add_partition_offset(&self.place_of(*key).topic, key.1, KafkaOffset::Offset(position))
                 .expect("an absolute offset can always be named");
         }
         let assigned = if due.is_empty() { Ok(()) } else { self.raw.consumer().incremental_assign(&list) };
         if let Err(error) = assigned {
             let cause = format!("partitions of topic {:?} could not be assigned: {error}", self.place.topic);
             self.trouble(SourceError::Fatal { cause, next_step: "trying again".to_owned() });
-            due.iter().for_each(|partition| self.wait(*partition, RETRY_AFTER));
+            due.iter().for_each(|key| self.wait(*key, RETRY_AFTER));
             return;
         }
-        for partition in due {
-            if let Some(stream) = self.streams.get_mut(&partition) {
+        for key in due {
+            if let Some(stream) = self.streams.get_mut(&key) {
                 (stream.phase, stream.moved) = (Phase::Reading, now);
             }
         }
@@ -169,17 +183,18 @@ impl Reader {
     }
 
     fn unblock_stuck(&mut self, now: Moment) {
-        let stuck: Vec<i32> = self
+        let stuck: Vec<Key> = self
             .streams
             .iter()
             .filter(|(_, stream)| stream.phase == Phase::Reading && stream.is_behind())
             .filter(|(_, stream)| now.since(stream.moved.max(self.blocked)) >= STUCK_AFTER)
-            .map(|(partition, _)| *partition)
+            .map(|(key, _)| *key)
             .collect();
-        for partition in stuck {
+        for key in stuck {
             // An open transaction looks the same, and loses nothing by it.
-            tracing::info!(topic = %self.place.topic, partition, "no records for a while, though there are: reading it anew");
-            self.wait(partition, Duration::ZERO);
+            let (topic, partition) = (&self.place_of(key).topic, key.1);
+            tracing::info!(%topic, partition, "no records for a while, though there are: reading it anew");
+            self.wait(key, Duration::ZERO);
         }
     }
 
@@ -192,8 +207,15 @@ impl Reader {
         let (mut records, mut bytes) = (0, 0);
         let drained = self.raw.drain(limit, TICK);
         let is_all = !drained.is_full();
+        // Messages come in runs of one topic: its name is looked up once a run.
+        let mut run: Option<(Message<'_>, Option<TopicIndex>)> = None;
         for message in drained.iter() {
-            let stream = self.streams.get_mut(&message.partition()).filter(|_| message.has_partition());
+            let index = match &run {
+                Some((first, index)) if message.is_of_the_topic_of(first) => *index,
+                _ => topic::find(&self.topics, message.topic()),
+            };
+            let key = index.map(|index| (index, message.partition()));
+            let stream = key.and_then(|key| self.streams.get_mut(&key));
             match (stream, message.error()) {
                 // Of a stream that was interrupted nothing more is taken: what follows lies behind the damage.
                 (Some(stream), _) if stream.phase != Phase::Reading => {}
@@ -204,12 +226,13 @@ impl Reader {
                 (Some(stream), Some((RDKafkaErrorCode::PartitionEOF, _))) => stream.reached_end(message.offset(), now),
                 (Some(stream), Some((code, text))) => {
                     stream.phase = Phase::Waiting(now);
-                    interruptions.push(Interruption { partition: message.partition(), code, text });
+                    interruptions.extend(key.map(|key| Interruption { key, code, text }));
                 }
                 // Of the group, for instance, that we never join.
                 (None, Some((code, text))) => tracing::debug!(topic = %self.place.topic, ?code, "{text}"),
                 (None, None) => {}
             }
+            run = Some((message, index));
         }
         drop(drained);
         self.mean_bytes = bytes.checked_div(records).map_or(self.mean_bytes, |mean| mean + ROW_BYTES);
@@ -222,20 +245,21 @@ impl Reader {
     }
 
     /// Reads no more of the partition, and begins again from its position after `pause`.
-    fn wait(&mut self, partition: i32, pause: Duration) {
-        self.unassign(partition);
+    fn wait(&mut self, key: Key, pause: Duration) {
+        self.unassign(key);
         let at = self.clock.now().after(pause);
-        if let Some(stream) = self.streams.get_mut(&partition) {
+        if let Some(stream) = self.streams.get_mut(&key) {
             stream.phase = Phase::Waiting(at);
         }
     }
 
     /// Takes the partition from librdkafka, if it has it.
-    fn unassign(&self, partition: i32) {
+    fn unassign(&self, key: Key) {
+        let (topic, partition) = (&self.place_of(key).topic, key.1);
         let mut list = TopicPartitionList::new();
-        list.add_partition(&self.place.topic, partition);
+        list.add_partition(topic, partition);
         if let Err(error) = self.raw.consumer().incremental_unassign(&list) {
-            tracing::trace!(topic = %self.place.topic, partition, %error, "it was not assigned");
+            tracing::trace!(%topic, partition, %error, "it was not assigned");
         }
     }
 
@@ -245,9 +269,9 @@ impl Reader {
             return;
         }
         self.highs_told = now;
-        for (partition, stream) in &mut self.streams {
+        for ((topic, partition), stream) in &mut self.streams {
             if stream.phase == Phase::Reading {
-                if let Some(high) = self.raw.known_high_watermark(&self.topic, *partition) {
+                if let Some(high) = self.raw.known_high_watermark(&self.topics[*topic].c_name, *partition) {
                     stream.tell_high(&self.mailbox, high);
                 }
             }

@@ -1,12 +1,14 @@
 //! What the reader does about everything that is no record: errors of a partition, the client's log and errors, and
-//! doubts about the topic. None of it is passed over in silence.
+//! doubts about a topic. None of it is passed over in silence.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use catalog::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::topic::{Key, TopicIndex};
 use super::{Interruption, Reader};
 use crate::write::source::kafka::client::trace_line;
 use crate::write::source::kafka::errors::{ClientVerdict, PartitionVerdict, Place};
@@ -22,31 +24,31 @@ const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub(super) fn judge(&mut self, interruption: &Interruption) {
-        let partition = interruption.partition;
-        if self.streams.get(&partition).is_none_or(|stream| stream.phase == Phase::Stopped) {
+        let (key, partition) = (interruption.key, interruption.key.1);
+        if self.streams.get(&key).is_none_or(|stream| stream.phase == Phase::Stopped) {
             return;
         }
-        match self.place.judge_partition(partition, interruption.code, &interruption.text) {
+        match self.place_of(key).judge_partition(partition, interruption.code, &interruption.text) {
             PartitionVerdict::End => {}
-            PartitionVerdict::OutOfRange => self.out_of_range(partition),
+            PartitionVerdict::OutOfRange => self.out_of_range(key),
             PartitionVerdict::Gone => {
-                let Place { topic, brokers } = &self.place;
+                let Place { topic, brokers } = self.place_of(key);
                 let found = format!("partition {partition} of topic {topic:?} no longer exists at {brokers}");
-                self.topic_changed(partition, found);
+                self.topic_changed(key, found);
             }
             PartitionVerdict::Retry(error) => {
                 self.trouble(error);
-                self.wait(partition, RETRY_AFTER);
+                self.wait(key, RETRY_AFTER);
             }
         }
     }
 
     /// Tells what exists instead of the position, and stops; if that cannot be learned now, tries again later.
-    fn out_of_range(&mut self, partition: i32) {
-        match self.raw.consumer().fetch_watermarks(&self.place.topic, partition, ASK_WITHIN) {
+    fn out_of_range(&mut self, key: Key) {
+        match self.raw.consumer().fetch_watermarks(&self.place_of(key).topic, key.1, ASK_WITHIN) {
             Ok((low, high)) => {
-                self.unassign(partition);
-                let Some(stream) = self.streams.get_mut(&partition) else { return };
+                self.unassign(key);
+                let Some(stream) = self.streams.get_mut(&key) else { return };
                 stream.hand_out(&self.mailbox, true);
                 let offset = |offset: i64| Offset(u64::try_from(offset).unwrap_or(0));
                 let event = SourceEvent::OutOfRange {
@@ -60,15 +62,15 @@ impl Reader {
             }
             Err(error) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                self.trouble(self.place.judge_question("asking which offsets exist", code, None));
-                self.wait(partition, RETRY_AFTER);
+                self.trouble(self.place_of(key).judge_question("asking which offsets exist", code, None));
+                self.wait(key, RETRY_AFTER);
             }
         }
     }
 
-    fn topic_changed(&mut self, partition: i32, found: String) {
-        self.unassign(partition);
-        let Some(stream) = self.streams.get_mut(&partition) else { return };
+    fn topic_changed(&mut self, key: Key, found: String) {
+        self.unassign(key);
+        let Some(stream) = self.streams.get_mut(&key) else { return };
         // Read before; what may be of another incarnation was forgotten already.
         stream.hand_out(&self.mailbox, true);
         stream.tell(&self.mailbox, SourceEvent::TopicChanged { stream: stream.wanted.stream.stream, found });
@@ -77,14 +79,21 @@ impl Reader {
 
     /// Serves the client's log and errors. Never waits, and is called also while there is no room for messages.
     pub(super) fn listen_to_client(&mut self) {
-        let Self { raw, place, last_words, .. } = self;
-        let (mut new_id, mut is_doubtful) = (None, false);
+        let Self { raw, topics, last_words, .. } = self;
+        let (mut renewed, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
         let mut errors = Vec::new();
         raw.client_events(|event| match event {
             ClientEvent::Log(level, facility, text) => {
                 trace_line(level, facility, text);
-                new_id = changed_id(text, &place.topic).map(str::to_owned).or(new_id.take());
-                is_doubtful |= is_doubt(facility, text, &place.topic);
+                for (index, topic) in topics.iter_mut().enumerate() {
+                    if let Some(id) = changed_id(text, &topic.place.topic) {
+                        topic.id = Some(id.to_owned());
+                        renewed.insert(index);
+                    }
+                    if is_doubt(facility, text, &topic.place.topic) {
+                        doubtful.insert(index);
+                    }
+                }
             }
             ClientEvent::Error(code, reason) => errors.push((code, reason.to_owned())),
         });
@@ -98,56 +107,61 @@ impl Reader {
                 self.trouble(error);
             }
         }
-        let active: Vec<i32> =
-            self.streams.iter().filter(|(_, s)| s.phase != Phase::Stopped).map(|(p, _)| *p).collect();
-        if new_id.is_some() {
-            self.topic_id = new_id;
-            let doubtful = self.of_another_incarnation(&active);
-            // What was gathered since the last look may be of either incarnation.
-            for partition in &doubtful {
-                self.streams.get_mut(partition).into_iter().for_each(ReadStream::forget_gathered);
-                self.wait(*partition, Duration::ZERO);
+        for topic in renewed.union(&doubtful) {
+            let is_active = |(key, stream): &(&Key, &ReadStream)| key.0 == *topic && stream.phase != Phase::Stopped;
+            let active: Vec<Key> = self.streams.iter().filter(is_active).map(|(key, _)| *key).collect();
+            if !renewed.contains(topic) {
+                self.review(&active);
+                continue;
             }
-            self.review(&doubtful);
-        } else if is_doubtful {
-            self.review(&active);
+            let others = self.of_another_incarnation(&active);
+            // What was gathered since the last look may be of either incarnation.
+            for key in &others {
+                self.streams.get_mut(key).into_iter().for_each(ReadStream::forget_gathered);
+                self.wait(*key, Duration::ZERO);
+            }
+            self.review(&others);
         }
     }
 
-    /// Those of `partitions` whose stream is not of the incarnation that librdkafka reads.
-    pub(super) fn of_another_incarnation(&self, partitions: &[i32]) -> Vec<i32> {
-        let known = self.topic_id.as_deref().unwrap_or("");
-        let is_other = |partition: &&i32| {
-            let wanted = &*self.streams[*partition].wanted.stream.incarnation;
+    /// Those of `keys` whose stream is not of the incarnation that librdkafka reads.
+    pub(super) fn of_another_incarnation(&self, keys: &[Key]) -> Vec<Key> {
+        let is_other = |key: &&Key| {
+            let known = self.topics[key.0].id.as_deref().unwrap_or("");
+            let wanted = &*self.streams[*key].wanted.stream.incarnation;
             !wanted.is_empty() && !known.is_empty() && wanted != known
         };
-        partitions.iter().filter(is_other).copied().collect()
+        keys.iter().filter(is_other).copied().collect()
     }
 
-    /// Asks the broker whether the streams of `partitions` still are what they were. If not, the task is told. If so, they
-    /// may be read: librdkafka is behind then, and the broker refuses its id until it has caught up. If nobody answers, it
-    /// is asked again later.
-    pub(super) fn review(&mut self, partitions: &[i32]) {
-        if partitions.is_empty() {
-            return;
+    /// Asks the broker whether the streams of `keys` still are what they were. If not, the task is told. If so, they may be
+    /// read: librdkafka is behind then, and the broker refuses its id until it has caught up. If nobody answers, it is
+    /// asked again later.
+    pub(super) fn review(&mut self, keys: &[Key]) {
+        let topics: BTreeSet<TopicIndex> = keys.iter().map(|(topic, _)| *topic).collect();
+        for topic in topics {
+            let of_it: Vec<Key> = keys.iter().filter(|key| key.0 == topic).copied().collect();
+            self.review_topic(&of_it, self.topics[topic].place.clone());
         }
-        match describe_topic(self.raw.consumer(), &self.place.topic, ASK_WITHIN) {
+    }
+
+    fn review_topic(&mut self, keys: &[Key], place: Place) {
+        match describe_topic(self.raw.consumer(), &place.topic, ASK_WITHIN) {
             Ok(answer) => {
-                for partition in partitions {
-                    let wanted = &self.streams[partition].wanted.stream.incarnation;
-                    if let Some(found) = what_changed(&self.place, wanted, *partition, &answer) {
-                        self.topic_changed(*partition, found);
+                for key in keys {
+                    let wanted = &self.streams[key].wanted.stream.incarnation;
+                    if let Some(found) = what_changed(&place, wanted, key.1, &answer) {
+                        self.topic_changed(*key, found);
                     }
                 }
             }
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                let found = format!("topic {:?} no longer exists at {}", self.place.topic, self.place.brokers);
-                partitions.iter().for_each(|partition| self.topic_changed(*partition, found.clone()));
+                let found = format!("topic {:?} no longer exists at {}", place.topic, place.brokers);
+                keys.iter().for_each(|key| self.topic_changed(*key, found.clone()));
             }
             Err(code) => {
-                let error = self.place.judge_question("asking for the topic's id", code, None);
-                self.trouble(error);
-                partitions.iter().for_each(|partition| self.wait(*partition, RETRY_AFTER));
+                self.trouble(place.judge_question("asking for the topic's id", code, None));
+                keys.iter().for_each(|key| self.wait(*key, RETRY_AFTER));
             }
         }
     }
