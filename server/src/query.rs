@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::Catalog;
 use object_store::ObjectStore;
+use tokio::runtime::{Builder, Handle, Runtime};
 use vfs::World;
 use warehouse::memory::MemoryBudget;
 use warehouse::read::engine::{Functions, QueryLimits, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
@@ -15,9 +17,37 @@ use warehouse::read::pin::MemtableReader;
 
 use crate::sql::seams::QueryEngine;
 
+/// The threads that queries run on; taken out when dropped.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start(count: usize) -> anyhow::Result<Self> {
+        let threads =
+            Builder::new_multi_thread().worker_threads(count).thread_name("millrace-query").enable_all().build();
+        threads.map(|threads| Self(Some(threads))).context("cannot start threads for queries")
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        self.0.as_ref().map(|threads| threads.handle().clone())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Queries that still run are nobody's any more: the process does not wait for them.
+        if let Some(threads) = self.0.take() {
+            threads.shutdown_background();
+        }
+    }
+}
+
 /// The read side, as SQL asks it.
 #[derive(Debug)]
-pub struct Queries(ReadEngine);
+pub struct Queries {
+    engine: ReadEngine,
+    _threads: Threads,
+}
 
 impl Queries {
     /// A read side over these stores; queries charge `memory`, and spill up to `spill_bytes` to `spill`.
@@ -42,22 +72,24 @@ impl Queries {
         };
         let limits = QueryLimits { memory, spill_directory: Some(spill.to_owned()), spill_bytes };
         let partitions = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let settings = ReadSettings { limits, partitions, ..ReadSettings::default() };
-        Ok(Arc::new(Self(ReadEngine::new(parts, settings, Functions::default())?)))
+        let threads = Threads::start(partitions)?;
+        let settings = ReadSettings { limits, partitions, threads: threads.handle(), ..ReadSettings::default() };
+        let engine = ReadEngine::new(parts, settings, Functions::default())?;
+        Ok(Arc::new(Self { engine, _threads: threads }))
     }
 }
 
 #[async_trait]
 impl QueryEngine for Queries {
     async fn query(&self, query: ReadQuery) -> Result<ReadAnswer, ReadError> {
-        self.0.query(query).await
+        self.engine.query(query).await
     }
 
     async fn describe(&self, query: ReadQuery) -> Result<SchemaRef, ReadError> {
-        self.0.describe(query).await
+        self.engine.describe(query).await
     }
 
     fn functions(&self) -> Vec<String> {
-        self.0.functions()
+        self.engine.functions()
     }
 }

@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use millrace_tests::{ServerOptions, ServerProcess, Sql};
+use millrace_tests::{Broker, Ledger, ServerOptions, ServerProcess, Sql, events};
 
-use crate::stage::BINARY;
+use crate::stage::{BINARY, Stage};
 
 /// It spills from its first second on, and never comes to its end.
 const ENDLESS: &str = "SELECT a.value * 7919 % 1000003 AS x, repeat('x', 200) AS y \
@@ -76,4 +76,39 @@ async fn whoever_ends_a_statement_its_memory_and_its_spilled_files_are_let_go_of
     let connected = format!("SELECT ID FROM information_schema.processlist WHERE ID = {connection}");
     until("the connection is closed", async || watcher.rows(&connected).await.unwrap().is_empty()).await;
     server.kill().await.unwrap();
+}
+
+/// It computes between two rows for as long as it is let.
+const BUSY: &str =
+    "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b WHERE a.value * b.value % 7 = 8";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i9_queries_that_compute_on_every_thread_hold_up_neither_the_intake_nor_whoever_ends_them() {
+    let broker = Broker::mock("events", 1).unwrap();
+    let mut stage = Stage::with_events(&broker, "flush_interval = '300ms'").await;
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut busy = Vec::new();
+    for _ in 0..=threads {
+        let mut session = stage.server.sql().await.unwrap();
+        busy.push(tokio::spawn(async move { format!("{:#}", session.rows_until_error(BUSY).await.1.unwrap()) }));
+    }
+    let listed =
+        "SELECT ID FROM information_schema.processlist WHERE INFO LIKE 'SELECT count(*) FROM generate_series%'";
+    until("all of them run", async || stage.sql.rows(listed).await.unwrap().len() == threads + 1).await;
+
+    // While they do, records become visible and are committed.
+    let (producer, mut ledger) = (broker.producer(&[]).unwrap(), Ledger::default());
+    let payloads = (0..500).map(|seq| (0, events::payload(seq, "meanwhile"))).collect();
+    producer.send_all(payloads, &mut ledger).await.unwrap();
+    stage.until("SELECT coalesce(sum(committed_offset), 0) FROM system.streams", 500).await;
+    let still = stage.sql.rows(listed).await.unwrap();
+    assert_eq!(still.len(), threads + 1, "they ended by themselves: nothing was held up");
+    for row in still {
+        stage.sql.run(&format!("KILL QUERY {}", row[0].as_deref().unwrap())).await.unwrap();
+    }
+    for session in busy {
+        let said = session.await.unwrap();
+        assert!(said.contains("1317"), "{said}");
+    }
+    stage.until_all_of(&ledger).await;
 }

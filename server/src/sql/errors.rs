@@ -64,6 +64,7 @@ pub(crate) fn of_read(error: &ReadError, functions: impl FnOnce() -> Vec<String>
             SqlError { code: DIVISION_BY_ZERO, state: *b"22012", message: message.to_owned() }
         }
         ReadError::OutOfRange { .. } => SqlError { code: OUT_OF_RANGE, state: *b"22003", message: error.to_string() },
+        ReadError::Stopping => SqlError::shutting_down(),
         ReadError::Resources { .. } => SqlError::new(OUT_OF_MEMORY, error.to_string()),
         ReadError::Invalid { .. }
         | ReadError::Value { .. }

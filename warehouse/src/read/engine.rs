@@ -27,6 +27,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::ObjectStore;
+use tokio::runtime::Handle;
 use vfs::World;
 
 use super::depth::shallow;
@@ -41,6 +42,7 @@ use super::schemas::{CATALOG, StatementTables};
 use super::session::{Freshness, SessionVector};
 use super::snapshot::SnapshotTaker;
 use super::statement::{Prepared, Sources, prepare};
+use super::threads::run_on;
 use crate::memory::{MemoryBudget, MemoryLimits};
 
 /// What statements about the server itself have, beside the process's limit.
@@ -57,6 +59,8 @@ pub struct ReadSettings {
     pub footer_bytes: usize,
     /// How long a query waits for its owners, and for rows that its session has seen.
     pub wait_max: Duration,
+    /// Where queries run, but for those about the server itself; `None` where they run with everything else.
+    pub threads: Option<Handle>,
 }
 
 impl Default for ReadSettings {
@@ -70,6 +74,7 @@ impl Default for ReadSettings {
             partitions: 4,
             footer_bytes: 64 << 20,
             wait_max: Duration::from_secs(10),
+            threads: None,
         }
     }
 }
@@ -129,6 +134,16 @@ impl fmt::Debug for ReadAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadAnswer").field("schema", &self.schema).finish_non_exhaustive()
     }
+}
+
+/// A statement, ready to run.
+struct Planned {
+    state: SessionState,
+    plan: LogicalPlan,
+    /// What its session has seen once it is answered.
+    ends: BTreeMap<StreamId, Offset>,
+    /// Whether it reads nothing but what the server says of itself.
+    is_of_the_server: bool,
 }
 
 /// See the module.
@@ -206,30 +221,32 @@ impl ReadEngine {
         let query = ReadQuery { statement, ..query };
         only_queries(&query.statement)?;
         let pins = self.snapshots.begin();
-        let (_, plan, _) = self.plan(&query, Statement::clone(&query.statement), &pins).await?;
-        Ok(Arc::clone(plan.schema().inner()))
+        let planned = self.plan(&query, Statement::clone(&query.statement), &pins).await?;
+        Ok(Arc::clone(planned.plan.schema().inner()))
     }
 
     async fn attempt(&self, query: &ReadQuery, statement: Statement) -> Result<ReadAnswer, ReadError> {
         let pins = self.snapshots.begin();
-        let (state, plan, ends) = self.plan(query, statement, &pins).await?;
-        let plan = state.create_physical_plan(&plan).await?;
-        let mut rows = execute_stream(plan, state.task_ctx())?;
-        let schema = rows.schema();
-        let first = rows.next().await.transpose()?;
+        let Planned { state, plan, ends, is_of_the_server } = self.plan(query, statement, &pins).await?;
+        let running = async move {
+            let plan = state.create_physical_plan(&plan).await?;
+            let mut rows = execute_stream(plan, state.task_ctx())?;
+            let schema = rows.schema();
+            let first = rows.next().await.transpose()?;
+            let rest = rows.map(|batch| batch.map_err(ReadError::from));
+            let batches = futures::stream::iter(first.map(Ok)).chain(rest).inspect(move |_| _ = &pins);
+            Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
+        };
+        let answer = match &self.settings.threads {
+            Some(threads) if !is_of_the_server => run_on(threads, running).await?,
+            _ => running.await?,
+        };
         query.seen.answered(query.freshness, &ends);
-        let rest = rows.map(|batch| batch.map_err(ReadError::from));
-        let batches = futures::stream::iter(first.map(Ok)).chain(rest).inspect(move |_| _ = &pins);
-        Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
+        Ok(answer)
     }
 
-    /// The statement's context and plan, and what its session has seen once it is answered.
-    async fn plan(
-        &self,
-        query: &ReadQuery,
-        statement: Statement,
-        pins: &Arc<QueryPins>,
-    ) -> Result<(SessionState, LogicalPlan, BTreeMap<StreamId, Offset>), ReadError> {
+    /// What `statement` reads is pinned, and how it is read is planned.
+    async fn plan(&self, query: &ReadQuery, statement: Statement, pins: &Arc<QueryPins>) -> Result<Planned, ReadError> {
         let sources = Sources {
             database: &query.database,
             schemas: &query.schemas,
@@ -249,7 +266,7 @@ impl ReadEngine {
             .with_allow_dml(false)
             .with_allow_statements(false)
             .verify_plan(&plan)?;
-        Ok((state, plan, ends))
+        Ok(Planned { state, plan, ends, is_of_the_server })
     }
 
     /// The context of one statement.

@@ -139,6 +139,9 @@ pub enum ReadError {
         /// What the engine says.
         cause: String,
     },
+    /// The process ends, and its queries with it.
+    #[error("the server is stopping; connect again once it is back")]
+    Stopping,
     /// The engine failed where it should not.
     #[error(
         "the query failed in a way that it should not have: {cause}; please report the statement together with this message"

@@ -26,6 +26,7 @@ pub mod session;
 pub mod snapshot;
 mod statement;
 mod stream_columns;
+mod threads;
 pub mod topic;
 pub mod whole_part;
 mod wording;
