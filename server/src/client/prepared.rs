@@ -43,6 +43,28 @@ pub enum Parameter {
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// A day.
+    Date(Day),
+    /// A moment of a day.
+    DateTime(Day, Clock),
+    /// A span of time.
+    Time {
+        /// Whether it goes back.
+        negative: bool,
+        /// Its length; its hours may be more than a day has.
+        clock: Clock,
+    },
+}
+
+/// A day of the calendar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Day {
+    /// The year.
+    pub year: u16,
+    /// The month, from 1 on.
+    pub month: u8,
+    /// The day of the month, from 1 on.
+    pub day: u8,
 }
 
 impl Parameter {
@@ -55,6 +77,9 @@ impl Parameter {
             Self::Decimal(_) => [type_code::NEWDECIMAL, 0],
             Self::Text(_) => [type_code::VAR_STRING, 0],
             Self::Bytes(_) => [type_code::BLOB, 0],
+            Self::Date(_) => [type_code::DATE, 0],
+            Self::DateTime(..) => [type_code::DATETIME, 0],
+            Self::Time { .. } => [type_code::TIME, 0],
         }
     }
 
@@ -66,7 +91,30 @@ impl Parameter {
             Self::Double(value) => out.put_f64_le(*value),
             Self::Decimal(text) | Self::Text(text) => put_string(out, text.as_bytes()),
             Self::Bytes(bytes) => put_string(out, bytes),
+            Self::Date(day) => {
+                out.put_u8(4);
+                day.put(out);
+            }
+            Self::DateTime(day, clock) => {
+                out.put_u8(11);
+                day.put(out);
+                // A moment's hours are fewer than 24.
+                clock.put(u8::try_from(clock.hours).unwrap_or(u8::MAX), out);
+            }
+            Self::Time { negative, clock } => {
+                out.put_u8(12);
+                out.put_u8(u8::from(*negative));
+                out.put_u32_le(clock.hours / 24);
+                clock.put((clock.hours % 24) as u8, out);
+            }
         }
+    }
+}
+
+impl Day {
+    fn put(self, out: &mut BytesMut) {
+        out.put_u16_le(self.year);
+        out.put_slice(&[self.month, self.day]);
     }
 }
 
@@ -185,15 +233,25 @@ fn float(text: String) -> String {
 }
 
 /// What a clock shows.
-#[derive(Clone, Copy, Default)]
-struct Clock {
-    hours: u32,
-    minute: u8,
-    second: u8,
-    micros: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Hours; more than 23 only in a span.
+    pub hours: u32,
+    /// Minutes.
+    pub minute: u8,
+    /// Seconds.
+    pub second: u8,
+    /// Millionths of a second.
+    pub micros: u32,
 }
 
 impl Clock {
+    /// With these hours; the rest as it is.
+    fn put(self, hours: u8, out: &mut BytesMut) {
+        out.put_slice(&[hours, self.minute, self.second]);
+        out.put_u32_le(self.micros);
+    }
+
     fn text(self, digits: u8) -> String {
         let digits = usize::from(digits.min(6));
         let whole = format!("{:02}:{:02}:{:02}", self.hours, self.minute, self.second);

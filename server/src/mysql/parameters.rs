@@ -93,7 +93,7 @@ pub fn read(
         values.push(match long(at) {
             Some(bytes) => Parameter::of_bytes(&bytes),
             None if is_null(nulls, at) => Parameter::Null,
-            None => value(fields, *of)?,
+            None => value(fields, *of).map_err(|error| of_parameter(error, at))?,
         });
     }
     Ok(values)
@@ -224,6 +224,14 @@ fn decimal(bytes: &[u8]) -> Result<Parameter, SqlError> {
     Ok(Parameter::Decimal(text.into_owned()))
 }
 
+/// A value that is none of its type never reaches a column: the error names the parameter, counted from 1.
+fn of_parameter(mut error: SqlError, at: u16) -> SqlError {
+    if error.code == WRONG_VALUE {
+        error.message = format!("{} (parameter {})", error.message, u32::from(at) + 1);
+    }
+    error
+}
+
 fn zero_date() -> SqlError {
     SqlError::new(WRONG_VALUE, "Incorrect datetime value: '0000-00-00 00:00:00'; send NULL where there is no day")
 }
@@ -296,6 +304,13 @@ mod tests {
             assert_eq!(one(12, 0, wrong).unwrap_err().code, WRONG_VALUE, "{wrong:?}");
         }
         assert_eq!(one(12, 0, &[5, 0, 0, 0, 0, 0]).unwrap_err().code, WRONG_ARGUMENTS);
+    }
+
+    #[test]
+    fn a_value_that_is_none_of_its_type_is_told_with_its_parameter() {
+        let packet = bound(&[(1, 0), (10, 0)], &[&[7], &[4, 0xE8, 7, 2, 30]]);
+        let error = read(&mut Fields::new(&packet), 2, &mut Vec::new(), |_| None).unwrap_err();
+        assert_eq!(error.message, "Incorrect datetime value: '2024-02-30 00:00:00.000000' (parameter 2)");
     }
 
     #[test]

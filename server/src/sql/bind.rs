@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ExactNumberInfo, Expr, LimitClause, Query as Select, TimezoneInfo, Value as Literal, VisitMut, VisitorMut,
+    DataType, ExactNumberInfo, Expr, LimitClause, Query as Select, TimezoneInfo, UnaryOperator, Value as Literal,
+    VisitMut, VisitorMut,
 };
 
 use super::literal::{MOMENT_MICROS, date_text};
@@ -41,9 +42,26 @@ pub(crate) fn count(statement: &mut Statement) -> usize {
 
 /// Puts values in the place of all parameters.
 pub(crate) fn bind(statement: &mut Statement, values: Values<'_>) -> Result<(), SqlError> {
+    bind_alone(statement, values);
     match walk(statement, &mut Binder(values)) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// A decimal that stands alone in VALUES becomes a plain number: its column reads the digits itself, however many they are, and
+/// says which row does not fit.
+fn bind_alone(statement: &mut Statement, values: Values<'_>) {
+    let (Statement::Insert(insert), Values::Given(values)) = (statement, values) else { return };
+    let InsertSource::Values(rows) = &mut insert.source else { return };
+    for value in rows.iter_mut().flatten() {
+        let InsertValue::Expr(expr) = value else { continue };
+        let Some(Parameter::Decimal(digits)) = number_of(expr).and_then(|number| values.get(number)) else { continue };
+        let number = |digits: &str| Expr::value(Literal::Number(digits.to_owned(), false));
+        *expr = match digits.strip_prefix('-') {
+            Some(digits) => Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number(digits)) },
+            None => number(digits.trim_start_matches('+')),
+        };
     }
 }
 
@@ -223,8 +241,8 @@ fn literal_of(value: &Parameter) -> Result<Expr, SqlError> {
 fn decimal(digits: &str) -> Result<Expr, SqlError> {
     let unsigned = digits.trim_start_matches(['-', '+']);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let whole = whole.trim_start_matches('0').len().max(1);
-    let precision = whole + fraction.len();
+    // The zero in front of the point is no digit of the type: `0.` and 38 digits are a DECIMAL(38,38).
+    let precision = (whole.trim_start_matches('0').len() + fraction.len()).max(1);
     if precision > DIGITS_MAX {
         let message =
             format!("DECIMAL value is out of range: a parameter has {precision} digits, and may have {DIGITS_MAX}");
@@ -268,7 +286,9 @@ mod tests {
             (Parameter::Double(2.0), "2.0"),
             (Parameter::Double(-0.5), "CAST('-0.5' AS DOUBLE)"),
             (Parameter::Double(f64::NAN), "CAST('NaN' AS DOUBLE)"),
-            (Parameter::Decimal("-0.10".into()), "CAST('-0.10' AS DECIMAL(3,2))"),
+            (Parameter::Decimal("-0.10".into()), "CAST('-0.10' AS DECIMAL(2,2))"),
+            (Parameter::Decimal("0".into()), "CAST('0' AS DECIMAL(1,0))"),
+            (Parameter::Decimal("7.00".into()), "CAST('7.00' AS DECIMAL(3,2))"),
             (Parameter::Text("it's; --".into()), "'it''s; --'"),
             (Parameter::Bytes(Bytes::from_static(b"\xFF\0")), "X'ff00'"),
             (Parameter::Date(day), "DATE '2024-02-29'"),
@@ -277,8 +297,23 @@ mod tests {
         ] {
             assert_eq!(bound("SELECT ?", &[value]).unwrap(), format!("SELECT {expected}"));
         }
+        let least = format!("0.{}1", "0".repeat(37));
+        let expected = format!("SELECT CAST('{least}' AS DECIMAL(38,38))");
+        assert_eq!(bound("SELECT ?", &[Parameter::Decimal(least)]).unwrap(), expected);
         let long = Parameter::Decimal("1".repeat(39));
         assert_eq!(bound("SELECT ?", &[long]).unwrap_err().code, OUT_OF_RANGE);
+    }
+
+    #[test]
+    fn a_decimal_that_stands_alone_in_values_keeps_more_digits_than_an_expression_may_have() {
+        let (long, negative) = ("1".repeat(45), format!("-0.{}", "7".repeat(45)));
+        let values = [Parameter::Decimal(long.clone()), Parameter::Decimal(negative.clone())];
+        let statement = bound("INSERT INTO t VALUES (?, ?)", &values).unwrap();
+        for digits in [&long, &negative[1..]] {
+            assert!(statement.contains(&format!("Number(\"{digits}\"")), "{statement}");
+        }
+        assert!(statement.contains("Minus") && !statement.contains("Cast"), "{statement}");
+        assert_eq!(bound("INSERT INTO t VALUES (? + 1)", &values[..1]).unwrap_err().code, OUT_OF_RANGE);
     }
 
     #[test]

@@ -111,7 +111,8 @@ pub(crate) fn absent(column: &Column) -> Result<StatementColumn, SqlError> {
 pub(crate) fn refusal(column: &Column, unfit: &UnfitValue, was_given: bool, row: u64) -> SqlError {
     let (name, message) = (&column.name, &unfit.message);
     let kind = mysql_kind(column);
-    let is_time = matches!(kind.as_str(), "date" | "datetime" | "timestamp" | "time" | "year");
+    let is_moment = matches!(kind.as_str(), "date" | "datetime" | "timestamp" | "time");
+    let is_time = is_moment || kind == "year";
     match unfit.reason {
         ErrorReason::MissingNotNull if was_given => {
             SqlError::new(NULL_IN_NOT_NULL, format!("Column '{name}' cannot be null (row {row})"))
@@ -119,7 +120,8 @@ pub(crate) fn refusal(column: &Column, unfit: &UnfitValue, was_given: bool, row:
         ErrorReason::MissingNotNull => {
             SqlError::new(NO_DEFAULT, format!("Field '{name}' doesn't have a default value; name it, and give it one"))
         }
-        ErrorReason::OutOfRange => {
+        // MySQL's strict mode calls a time beyond its type's range an incorrect one.
+        ErrorReason::OutOfRange if !is_moment => {
             SqlError::new(OUT_OF_RANGE, format!("Out of range value for column '{name}' at row {row}: {message}"))
         }
         ErrorReason::TooLong => {

@@ -176,7 +176,7 @@ async fn an_unknown_name_is_told_with_the_one_that_was_perhaps_meant() {
         ("SELECT @@sql_mod", 1193, "Unknown system variable 'sql_mod'; did you mean 'sql_mode'?"),
         ("SELECT 1/0", 1365, "NULLIF"),
         ("SELECT origin FROM flights WHERE", 1064, "found the end of the statement"),
-        ("SELECT * FROM kafka(topic = 'x')", 1235, "CREATE PIPELINE"),
+        ("SELECT * FROM kafka(topic = 'x')", 1105, "brokers is missing; write brokers = 'host:9092'"),
     ] {
         let (found, message) = client.fail(sql).await;
         assert!(found == code && message.contains(words), "{sql}: {found} {message}");

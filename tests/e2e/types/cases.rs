@@ -68,9 +68,10 @@ const fn kind(declared: &'static str, cases: &'static [Case], refused: &'static 
     Kind { declared, cases, refused }
 }
 
-const RANGE: &str = "out_of_range";
-const WRONG: &str = "wrong_type";
-const LONG: &str = "too_long";
+pub const RANGE: &str = "out_of_range";
+pub const WRONG: &str = "wrong_type";
+pub const LONG: &str = "too_long";
+pub const NO_MEMBER: &str = "not_in_enum";
 const NINES_38: &str = "99999999999999999999999999999999999999";
 const LESS_NINES_38: &str = "-99999999999999999999999999999999999999";
 
@@ -259,7 +260,7 @@ pub const KINDS: &[Kind] = &[
     kind(
         "ENUM('small','it''s','größer')",
         &[text!("small"), case("\"it's\"", "'it''s'", "it's"), text!("größer")],
-        &[refused("\"Small\"", "not_in_enum", "'Small'"), refused("\"\"", "not_in_enum", "''")],
+        &[refused("\"Small\"", NO_MEMBER, "'Small'"), refused("\"\"", NO_MEMBER, "''")],
     ),
     kind(
         "BINARY(3)",

@@ -90,6 +90,24 @@ async fn what_does_not_fit_is_told_in_mysqls_numbers_with_column_and_row_and_not
 }
 
 #[tokio::test]
+async fn a_time_out_of_its_types_range_is_an_incorrect_one_as_in_mysql() {
+    let (_front, mut client) = shop().await;
+    client.ask("CREATE TABLE clocks (moment DATETIME(0), span TIME, year YEAR)").await;
+    for (sql, code, words) in [
+        (
+            "INSERT INTO clocks (moment) VALUES ('9999-12-31 23:59:59.5')",
+            1292,
+            "datetime value for column 'moment' at row 1",
+        ),
+        ("INSERT INTO clocks (span) VALUES ('1:00'), ('839:00:00')", 1292, "time value for column 'span' at row 2"),
+        ("INSERT INTO clocks (year) VALUES (2156)", 1264, "Out of range value for column 'year' at row 1"),
+    ] {
+        let (found, message) = client.fail(sql).await;
+        assert!(found == code && message.contains(words), "{sql}: {found} {message}");
+    }
+}
+
+#[tokio::test]
 async fn a_query_fills_a_table_and_may_read_the_one_that_it_fills() {
     let (_front, mut client) = shop().await;
     let (rows, _, _) = done(&mut client, "INSERT INTO items (id, name, small) SELECT value, concat('n', value % 3), value % 256 FROM generate_series(1, 20000)").await;
