@@ -172,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn blanks_and_line_ends_around_a_number_or_a_time_are_none_of_it() {
+        assert_eq!(text(INT, "\t3\r\n"), ok("3"));
+        assert_eq!(text(ColumnType::Double, "\u{b}1.5\u{c}"), ok("1.5"));
+        assert_eq!(text(ColumnType::Date, "\n2013-01-31\t"), ok("2013-01-31"));
+        for text_of in ["1\u{a0}", "1\n2", "\n"] {
+            assert_eq!(text(INT, text_of), Err(ErrorReason::WrongType), "{text_of:?}");
+        }
+        assert_eq!(text(TEXT, " a\n"), ok(" a\n"), "a text keeps them");
+    }
+
+    #[test]
     fn numbers_are_rounded_and_never_wrap() {
         let float = |value: f64| Arc::new(Float64Array::from(vec![value])) as ArrayRef;
         assert_eq!(stored(INT, &float(2.5)), ok("2"));

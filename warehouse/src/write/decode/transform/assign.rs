@@ -127,7 +127,7 @@ impl Assignment {
 
     /// The number that a text holds, as exact as the column can be.
     fn number_in(&self, text: &str) -> Result<Number, BadValue> {
-        let text = text.trim_matches(' ');
+        let text = text.trim_matches(BLANKS);
         let wrong = || BadValue::wrong_type(quoted(text), &self.name);
         if matches!(self.to, ColumnType::Float | ColumnType::Double) {
             let is_number = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
@@ -265,7 +265,7 @@ impl Assignment {
 
     /// Blanks around a time that somebody typed say nothing; a record's texts are taken as they are.
     fn trimmed<'a>(&self, text: &'a str) -> &'a str {
-        if self.rules == Rules::Statement { text.trim_matches(' ') } else { text }
+        if self.rules == Rules::Statement { text.trim_matches(BLANKS) } else { text }
     }
 
     fn moments(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
@@ -383,6 +383,9 @@ impl Assignment {
         }
     }
 }
+
+/// What MySQL passes over around a number or a time: a field of a file may have a line's end in it.
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\u{b}', '\u{c}', '\r'];
 
 /// Which way leads from `from` to `to`.
 fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
