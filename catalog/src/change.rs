@@ -320,7 +320,8 @@ fn is_under_way(pipeline: &Pipeline, change: &PipelineChange) -> CatalogError {
 fn newest_of<'a>(streams: &'a [Stream], target: &SeekTarget) -> Option<&'a Stream> {
     let of_it =
         |stream: &&Stream| stream.partition().partition == target.partition && stream.partition().topic == target.topic;
-    streams.iter().filter(of_it).max_by_key(|stream| (stream.state == StreamState::Open, stream.id))
+    let newest = streams.iter().filter(of_it).max_by_key(|stream| (stream.state == StreamState::Open, stream.id));
+    newest.filter(|stream| stream.partition().incarnation == target.incarnation)
 }
 
 /// Whether a stream stands where it was let go, under the same epoch.

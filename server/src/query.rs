@@ -15,6 +15,7 @@ use warehouse::read::engine::{Functions, QueryLimits, ReadAnswer, ReadEngine, Re
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::MemtableReader;
 
+use crate::cli::STACK_BYTES;
 use crate::sql::seams::QueryEngine;
 
 /// The threads that queries run on; taken out when dropped.
@@ -23,8 +24,12 @@ struct Threads(Option<Runtime>);
 
 impl Threads {
     fn start(count: usize) -> anyhow::Result<Self> {
-        let threads =
-            Builder::new_multi_thread().worker_threads(count).thread_name("millrace-query").enable_all().build();
+        let threads = Builder::new_multi_thread()
+            .worker_threads(count)
+            .thread_name("millrace-query")
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build();
         threads.map(|threads| Self(Some(threads))).context("cannot start threads for queries")
     }
 

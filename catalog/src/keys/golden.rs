@@ -263,7 +263,13 @@ fn tables_and_pipelines() {
     check("fence_pipeline", &key, &pipeline_fence::ser_value(Fence(4)), &Fence(4), pipeline_fence::deser_value);
     let definition = PipelineDefinition::of(&pipeline());
     let cut = CutOver { stream: StreamId(11), offset: Offset(110), successor: Some(StreamId(12)) };
-    let target = SeekTarget { topic: "clicks".into(), partition: 3, start: Offset(40), never_back: true };
+    let target = SeekTarget {
+        topic: "clicks".into(),
+        partition: 3,
+        incarnation: "i1".into(),
+        start: Offset(40),
+        never_back: true,
+    };
     let mut change = PipelineChange {
         id: ChangeId(77),
         pipeline: PipelineId(5),

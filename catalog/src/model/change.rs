@@ -50,6 +50,9 @@ pub struct SeekTarget {
     pub topic: String,
     /// Its partition.
     pub partition: i32,
+    /// The topic's incarnation that the offset is one of. Where another has come before the switch, the partition stays as it is.
+    /// *(Else what the new topic has before that offset is passed over in silence.)*
+    pub incarnation: String,
     /// Where its new stream begins.
     pub start: Offset,
     /// Whether it begins at what is committed by then if that is further: `latest` repeats nothing. *(Else what is committed

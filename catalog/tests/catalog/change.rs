@@ -6,7 +6,7 @@ use crate::fixture::{Shop, in_memory, node, on_every_store, range};
 use crate::unknown::UNKNOWN;
 
 fn target(partition: i32, start: u64) -> SeekTarget {
-    SeekTarget { topic: "clicks".into(), partition, start: Offset(start), never_back: false }
+    SeekTarget { topic: "clicks".into(), partition, incarnation: "i1".into(), start: Offset(start), never_back: false }
 }
 
 fn drained(granted: &Granted, committed: u64) -> DrainedStream {
@@ -67,6 +67,19 @@ async fn a_seek_to_the_latest_offset_never_goes_back_behind_what_is_committed() 
     finish(&shop, change, &[drained(&a, 9), drained(&b, 0)]).await;
     let views = shop.catalog.streams(shop.pipeline.id).await.unwrap();
     assert_eq!(views.iter().map(|view| view.stream.start.0).collect::<Vec<_>>(), [0, 0, 9, 7]);
+}
+
+#[tokio::test]
+async fn i1_a_seek_into_a_topic_that_was_made_again_since_moves_nothing() {
+    let shop = in_memory().await;
+    let [a, b] = [shop.stream(0).await, shop.stream(1).await];
+    let of_before = SeekTarget { incarnation: "i0".into(), ..target(0, 7) };
+    let change = begun(&shop, ChangeKind::Seek(vec![of_before, target(1, 7)])).await;
+    finish(&shop, change, &[drained(&a, 0), drained(&b, 0)]).await;
+    let views = shop.catalog.streams(shop.pipeline.id).await.unwrap();
+    let of = |view: &StreamView| (view.stream.start.0, view.stream.state);
+    let [open, closed] = [StreamState::Open, StreamState::Closed];
+    assert_eq!(views.iter().map(of).collect::<Vec<_>>(), [(0, open), (0, closed), (7, open)]);
 }
 
 #[tokio::test]

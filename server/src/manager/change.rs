@@ -17,7 +17,7 @@ use catalog::{ChangeId, ChangeKind, DrainedStream, Epoch, Offset, PipelineChange
 use vfs::Moment;
 use warehouse::write::messages::{StreamCondition, StreamReport};
 
-use super::reconcile::{Step, View, grant_missing, is_current, reports, stop_all};
+use super::reconcile::{Step, View, grant_missing, is_current, is_of_another_incarnation, reports, stop_all};
 
 /// How long a PAUSE waits for streams that nobody holds.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(10);
@@ -146,17 +146,21 @@ fn standing(
         return drained(Some(owner.epoch), stream.committed);
     }
     let is_alter = matches!(change.kind, ChangeKind::Alter(_));
-    let floor = match is_alter {
+    // What the broker threw away with its topic nobody can read again: there is nothing to wait for but what an owner still has.
+    // *(Else a change waits for ever for a partition that the new topic may not even have.)*
+    let is_gone = view.topics.is_some_and(|topics| is_of_another_incarnation(stream, topics));
+    let floor = match is_alter && !is_gone {
         true => change.floors.get(&id).max(view.remembered.shown.get(&id)).copied().unwrap_or(Offset(0)),
         false => Offset(0),
     };
     let current = report.filter(|(_, report)| is_current(report, stream, view.pipeline));
     match current.map(|(address, report)| (*address, *report, &report.condition)) {
+        Some((_, _, StreamCondition::Lost { .. })) if is_gone => drained(Some(owner.epoch), stream.committed),
         None | Some((_, _, StreamCondition::Lost { .. })) => {
             let address = owner.address.clone();
             if view.remembered.clean.get(&id) == Some(&owner.epoch) || is_paused_without_owner(view, change) {
                 drained(Some(owner.epoch), stream.committed)
-            } else if is_alter && !change.floors.contains_key(&id) {
+            } else if is_alter && !is_gone && !change.floors.contains_key(&id) {
                 Standing::Unknown { address }
             } else {
                 Standing::Unheld { address }
@@ -231,6 +235,7 @@ pub fn waits_for(view: &View<'_>, change: &PipelineChange) -> Option<String> {
 mod tests {
     use catalog::{ChangeId, ChangeState, Fence, PipelineId, PipelineState};
     use warehouse::write::messages::Heartbeat;
+    use warehouse::write::source::{TopicView, TopicsView};
 
     use super::super::reconcile::samples::{pipeline, report, stream, worker};
     use super::*;
@@ -320,6 +325,34 @@ mod tests {
             matches!(steps(&seek, &one(Some(3)), &missing)[..], [Step::Grant { .. }]),
             "a SEEK decodes nothing anew"
         );
+    }
+
+    #[test]
+    fn i9_an_alter_waits_for_nothing_that_went_with_its_topic() {
+        let (pipeline, granted, remembered) =
+            (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new(), Remembered::default());
+        let now = TopicView { incarnation: "made again".to_owned(), partitions: vec![0] };
+        let topics = TopicsView { found: [("t".to_owned(), now)].into(), missing: Vec::new() };
+        let (change, streams) = (alter(&[]), [stream(1, 1, "a", Some(3), StreamState::Open)]);
+        let looked = |workers: &[Heartbeat]| {
+            let view = View {
+                pipeline: &pipeline,
+                topics: Some(&topics),
+                streams: &streams,
+                workers,
+                change: Some(&change),
+                remembered: &remembered,
+                granted: &granted,
+                now: Moment::default(),
+            };
+            changing(&view, &change)
+        };
+        let missing = looked(&[worker(Vec::new())]);
+        assert!(matches!(missing[..], [Step::Grant { .. }]), "its log may still have what was shown: {missing:?}");
+        let lost = StreamCondition::Lost { cause: "there is no partition 1".to_owned() };
+        assert_eq!(looked(&[worker(vec![report(1, 3, lost)])]), drained(Some(3), 0));
+        let gone = StreamCondition::TopicChanged { found: "made again".to_owned() };
+        assert_eq!(looked(&[worker(vec![report(1, 3, gone)])]), drained(Some(3), 5));
     }
 
     #[test]

@@ -182,7 +182,7 @@ pub(super) fn is_current(report: &StreamReport, stream: &StreamView, pipeline: &
 }
 
 /// Of a topic that is not there, nothing can be told: it may come back.
-fn is_of_another_incarnation(stream: &StreamView, topics: &TopicsView) -> bool {
+pub(super) fn is_of_another_incarnation(stream: &StreamView, topics: &TopicsView) -> bool {
     let Some(topic) = topics.found.get(&stream.stream.partition().topic) else { return false };
     let known = &stream.stream.partition().incarnation;
     let is_unnoticed = planted::is("recreated-topic-stops") || planted::is("recreated-topic-goes-on");

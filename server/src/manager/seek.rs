@@ -91,15 +91,37 @@ pub async fn resolve(
     let mut seeks = Vec::new();
     for ((topic, partition), view) in newest {
         let Some(then) = offset(connector, pipeline, &topic, partition, to).await? else { continue };
+        let incarnation = view.stream.partition().incarnation.clone();
         let now = visible.get(&view.stream.id).copied().unwrap_or(view.committed).max(view.committed);
         let never_back = *to == SeekTo::Latest;
         let shown = if never_back { then.max(now) } else { then };
         seeks.push((
             PartitionSeek { topic: topic.clone(), partition, now, then: shown },
-            SeekTarget { topic, partition, start: then, never_back },
+            SeekTarget { topic, partition, incarnation, start: then, never_back },
         ));
     }
+    still_the_same(connector, pipeline, &seeks).await?;
     Ok(seeks)
+}
+
+/// Asked last: an offset of a topic that was made again meanwhile would be one of another incarnation than its stream's.
+async fn still_the_same(
+    connector: &dyn SourceConnector,
+    pipeline: &Pipeline,
+    seeks: &[(PartitionSeek, SeekTarget)],
+) -> Result<(), String> {
+    let topics = connector.topics(&pipeline.source).await.map_err(|error| error.to_string())?;
+    let is_another = |target: &SeekTarget| {
+        let now = topics.found.get(&target.topic).map(|topic| topic.incarnation.as_str()).unwrap_or_default();
+        !now.is_empty() && !target.incarnation.is_empty() && now != target.incarnation
+    };
+    match seeks.iter().find(|(_, target)| is_another(target)) {
+        Some((_, target)) => Err(format!(
+            "SEEK: topic {:?} was made again at the broker, and pipeline {}.{} has not noticed yet; ask again in a moment",
+            target.topic, pipeline.database, pipeline.name
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The absolute offset of one partition; `None` where it is not named and stays where it is.

@@ -436,8 +436,15 @@ async fn a_session_begins_in_the_database_of_its_login() {
     assert!(client.session.statistics().starts_with("Uptime: "));
 }
 
-#[tokio::test]
-async fn the_longest_chain_that_is_let_through_is_planned_and_run() {
+#[test]
+fn the_longest_chain_that_is_let_through_is_planned_and_run() {
+    // On a thread such as the server has.
+    let run =
+        || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(the_longest_chain());
+    std::thread::Builder::new().stack_size(crate::cli::STACK_BYTES).spawn(run).unwrap().join().unwrap();
+}
+
+async fn the_longest_chain() {
     let (_front, mut client) = demo().await;
     let chain = vec!["delay = 1"; 490].join(" OR ");
     client.ask(&format!("SELECT count(*) FROM flights WHERE {chain}")).await;

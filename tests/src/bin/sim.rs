@@ -27,6 +27,9 @@ struct Arguments {
     /// Whether faults may follow from each other: some, none, or the name of the one chain that all histories are to have.
     #[arg(long, default_value = "some")]
     chains: String,
+    /// In some histories, SEEK and ALTER change the pipeline.
+    #[arg(long)]
+    statements: bool,
     /// Operations in a history.
     #[arg(long, default_value_t = 200)]
     operations: usize,
@@ -81,6 +84,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             "none" => Chains::None,
             name => Chains::Only(name.parse()?),
         },
+        statements: arguments.statements,
         operations: arguments.operations,
         faults: arguments.faults_per_history,
         workers: arguments.workers,
@@ -165,10 +169,11 @@ fn ended(outcomes: &[Outcome], arguments: &Arguments) -> ExitCode {
 }
 
 fn again(seed: u64, arguments: &Arguments) -> String {
-    let Arguments { faults, chains, operations, faults_per_history, workers, planted, .. } = arguments;
+    let Arguments { faults, chains, statements, operations, faults_per_history, workers, planted, .. } = arguments;
+    let statements = if *statements { " --statements" } else { "" };
     let planted = planted.as_ref().map(|name| format!(" --planted {name}")).unwrap_or_default();
     format!(
-        "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --chains {chains} --operations {operations} \
+        "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --chains {chains}{statements} --operations {operations} \
          --faults-per-history {faults_per_history} --workers {workers}{planted} --log"
     )
 }

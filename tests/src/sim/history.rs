@@ -61,6 +61,8 @@ pub struct Options {
     pub workers: usize,
     /// Whether faults may follow from each other.
     pub chain: Chains,
+    /// Whether SEEK and ALTER change the pipeline of some.
+    pub statements: bool,
     /// A planted bug.
     pub planted: Option<&'static str>,
     /// What becomes of its event log.
@@ -70,7 +72,16 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let classes = super::faults::CLASSES.to_vec();
-        Self { classes, operations: 200, faults: 3, workers: 3, chain: Chains::Some, planted: None, log: Keep::Last }
+        Self {
+            classes,
+            operations: 200,
+            faults: 3,
+            workers: 3,
+            chain: Chains::Some,
+            statements: false,
+            planted: None,
+            log: Keep::Last,
+        }
     }
 }
 
@@ -145,7 +156,7 @@ impl History {
             queries: Queries::default(),
             draw: Draw::new(seed, "operations"),
             statements: Some(Draw::new(seed, "statements"))
-                .filter(|draw| options.chain != Chains::None && draw.happens(CHANGED)),
+                .filter(|draw| options.statements && options.chain != Chains::None && draw.happens(CHANGED)),
             has_sought: false,
             pace: Draw::new(seed, "pace"),
             faults: faults.into(),

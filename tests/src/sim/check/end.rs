@@ -62,12 +62,15 @@ pub fn check_end(commits: &Commits, script: &Script, start: &StartPosition, has_
     Ok(())
 }
 
-/// Whether the offset lies between the end of a stream of the partition and the start of the one after it.
+/// Whether the offset lies between the end of a stream of the partition and the start of the one after it. A stream that nothing was
+/// committed to, and that came and went between two looks, was never seen: what lies before the next one's start may be its.
 fn passed_over(commits: &Commits, incarnation: &str, number: i32, offset: u64) -> bool {
     let generation = |view: &StreamView| view.stream.partition().generation;
-    streams_of(commits, incarnation, number).any(|before| {
-        let next = streams_of(commits, incarnation, number).find(|view| generation(view) == generation(before) + 1);
-        next.is_some_and(|next| (before.committed.0..next.stream.start.0).contains(&offset))
+    let mut sought = streams_of(commits, incarnation, number).filter(|view| generation(view) > 0);
+    sought.any(|next| {
+        let before = streams_of(commits, incarnation, number).find(|view| generation(view) + 1 == generation(next));
+        let from = before.map_or(0, |before| before.committed.0);
+        (from..next.stream.start.0).contains(&offset)
     })
 }
 
