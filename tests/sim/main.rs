@@ -16,11 +16,8 @@ fn seeds() -> impl Iterator<Item = (u64, Options)> {
     lines.filter(|line| !line.is_empty()).map(|line| {
         let mut words = line.split_whitespace();
         let seed = words.next().and_then(|word| word.parse().ok()).expect("a line begins with a seed");
-        let chain = match words.next() {
-            None => Chains::Some,
-            Some("unchained") => Chains::None,
-            Some(chain) => Chains::Only(chain.parse().expect("a second word is a chain, or unchained")),
-        };
+        let chain =
+            words.next().map_or(Chains::Some, |word| word.parse().expect("a second word is as --chains takes it"));
         (seed, Options { chain, statements: true, ..Options::default() })
     })
 }
@@ -46,11 +43,12 @@ fn describe(failed: &[Outcome], flags: &str) -> String {
 
 #[test]
 fn seeds_that_once_failed_hold() {
-    let failed: Vec<Outcome> = seeds()
-        .map(|(seed, options)| campaign::one(seed, &options))
-        .filter(|outcome| outcome.violation.is_some())
+    let failed: String = seeds()
+        .map(|(seed, options)| (campaign::one(seed, &options), format!("--statements --chains {} ", options.chain)))
+        .filter(|(outcome, _)| outcome.violation.is_some())
+        .map(|(outcome, flags)| describe(&[outcome], &flags))
         .collect();
-    assert!(failed.is_empty(), "{}", describe(&failed, "--statements "));
+    assert!(failed.is_empty(), "{failed}");
 }
 
 /// A fixed range of seeds, as fresh ones are drawn without these statements for now: see docs/correctness.md.
@@ -83,11 +81,12 @@ fn fresh_histories_hold() {
     assert!(report.histories > 0);
 }
 
+/// How many histories each of them takes is in docs/planted-bugs.md: many fewer. Only a bug that is not caught runs them all.
 #[test]
 fn planted_bugs_are_caught() {
     for name in ["commit-without-epoch-check", "sweeper-deletes-the-file-first", "unknown-taken-as-success"] {
         let bug = *vfs::planted::ALL.iter().find(|bug| bug.name == name).expect("it is listed");
-        let caught = planted::hunt(bug, &campaign(1, 400, None));
+        let caught = planted::hunt(bug, &campaign(1, 2_000, None));
         assert!(caught.after.is_some(), "{name} is not caught");
     }
 }

@@ -226,7 +226,8 @@ mod list {
             "wal-append-without-fence",
             "I2",
             "slatedb/slatedb#352",
-            "the log takes records under an epoch older than the newest that it knows",
+            "the log takes records under an epoch older than the newest that it knows, and no task is told that another of its worker \
+             holds its stream now",
         ),
         bug(
             "wal-torn-tail-left",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use millrace_tests::sim::faults::{CLASSES, Class};
 use millrace_tests::sim::log::Keep;
-use millrace_tests::sim::{Campaign, Chains, Options, Outcome, campaign, planted};
+use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
 use tracing_subscriber::EnvFilter;
 
 /// Runs whole histories of the product on simulated time, disks, stores, network and broker, and checks every invariant.
@@ -24,7 +24,8 @@ struct Arguments {
     /// Which faults there may be: classes with commas between, or all, or none.
     #[arg(long, default_value = "all")]
     faults: String,
-    /// Whether faults may follow from each other: some, none, or the name of the one chain that all histories are to have.
+    /// Whether faults may follow from each other: some, none, or the name of the one chain that all histories are to have; behind
+    /// `drawn-`, as if their seeds had drawn it.
     #[arg(long, default_value = "some")]
     chains: String,
     /// In some histories, SEEK and ALTER change the pipeline.
@@ -79,11 +80,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let options = Options {
         classes: classes(&arguments.faults)?,
-        chain: match arguments.chains.as_str() {
-            "some" => Chains::Some,
-            "none" => Chains::None,
-            name => Chains::Only(name.parse()?),
-        },
+        chain: arguments.chains.parse()?,
         statements: arguments.statements,
         operations: arguments.operations,
         faults: arguments.faults_per_history,

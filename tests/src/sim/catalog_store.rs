@@ -1,5 +1,6 @@
-//! A process's way to the catalog's store: slow, or cut off. Between a transaction's begin and its commit, and before its answer,
-//! time passes, so that those of others come between. What a commit's outcome is decides the faulty store below.
+//! A process's way to the catalog's store: slow, cut off, or such that commits of rows lose their answers. Between a transaction's
+//! begin and its commit, and before its answer, time passes, so that those of others come between. What the outcome of other commits
+//! is decides the faulty store below.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,18 @@ struct Conditions {
     slow_ms: u64,
     /// Who does not reach the store.
     cut: Option<String>,
+    /// Whose commits to a table's log end otherwise, and how.
+    rows: Option<(String, RowsFault)>,
+}
+
+/// What becomes of the commits that a process makes to a table's log. All else that it asks of the store is answered: so the answer
+/// that it waits for is the one that matters most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsFault {
+    /// They happen, and their answers come when the fault is over.
+    Unheard,
+    /// They are lost on their way: none happens, and nobody can say so.
+    Lost,
 }
 
 impl StoreWeather {
@@ -39,6 +52,15 @@ impl StoreWeather {
     /// Cuts one process off, or nobody.
     pub fn set_cut(&self, who: Option<String>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).cut = who;
+    }
+
+    /// Lets one process's commits of rows end otherwise, or nobody's.
+    pub fn set_rows(&self, fault: Option<(String, RowsFault)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).rows = fault;
+    }
+
+    fn rows_of(&self, process: &str) -> Option<RowsFault> {
+        self.get().rows.filter(|(whose, _)| whose == process).map(|(_, fault)| fault)
     }
 }
 
@@ -79,7 +101,8 @@ impl KvStore for ProcessStore {
         }
         let inner = self.inner.begin().await?;
         let (there, back) = (self.delay(), self.delay());
-        Ok(Box::new(Delayed { inner, writes: false, clock: Arc::clone(&self.clock), there, back }))
+        let (clock, process, weather) = (Arc::clone(&self.clock), self.process.clone(), self.weather.clone());
+        Ok(Box::new(Delayed { inner, writes: false, appends: false, clock, process, weather, there, back }))
     }
 
     fn name(&self) -> &'static str {
@@ -95,7 +118,11 @@ impl KvStore for ProcessStore {
 struct Delayed {
     inner: Box<dyn KvTransaction>,
     writes: bool,
+    /// Whether it appends to a log: only there does a key get the commit's stamp.
+    appends: bool,
     clock: Arc<dyn Clock>,
+    process: String,
+    weather: StoreWeather,
     there: Duration,
     back: Duration,
 }
@@ -134,6 +161,7 @@ impl KvTransaction for Delayed {
     }
 
     fn set_versionstamped_key(&mut self, prefix: &[u8], suffix: &[u8], value: &[u8]) {
+        self.appends = true;
         self.writing().set_versionstamped_key(prefix, suffix, value);
     }
 
@@ -150,14 +178,20 @@ impl KvTransaction for Delayed {
     }
 
     async fn commit(self: Box<Self>) -> Result<Stamp, StoreError> {
-        let Self { inner, writes, clock, there, back } = *self;
+        let Self { inner, writes, appends, clock, process, weather, there, back } = *self;
         if !writes {
             return inner.commit().await;
         }
         if !there.is_zero() {
             clock.sleep(there).await;
         }
+        if appends && weather.rows_of(&process) == Some(RowsFault::Lost) {
+            return Err(StoreError::MaybeCommitted { cause: "neither the commit nor an answer arrived".to_owned() });
+        }
         let outcome = inner.commit().await;
+        while appends && weather.rows_of(&process) == Some(RowsFault::Unheard) {
+            clock.sleep(Duration::from_millis(30)).await;
+        }
         if !back.is_zero() {
             clock.sleep(back).await;
         }

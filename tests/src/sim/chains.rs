@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::catalog_store::RowsFault;
 use super::draw::Draw;
 use super::faults::{Class, Fault, Kind};
 use super::stage::Stage;
@@ -26,10 +27,16 @@ pub enum Chain {
     Full,
     /// A disk has no room for a whole write, and then its process dies.
     Torn,
+    /// A commit is lost with its answer, and its worker goes on: what it has shown is in its log, and nowhere else, when it dies.
+    Lost,
+    /// A worker's commit has happened, and it does not hear so for long. Meanwhile the stream goes to another worker, which dies before
+    /// it has committed anything, and back.
+    Unheard,
 }
 
 /// All chains.
-pub const CHAINS: &[Chain] = &[Chain::Back, Chain::Anew, Chain::End, Chain::Late, Chain::Full, Chain::Torn];
+pub const CHAINS: &[Chain] =
+    &[Chain::Back, Chain::Anew, Chain::End, Chain::Late, Chain::Full, Chain::Torn, Chain::Lost, Chain::Unheard];
 
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,6 +47,8 @@ impl fmt::Display for Chain {
             Self::Late => "late",
             Self::Full => "full",
             Self::Torn => "torn",
+            Self::Lost => "lost",
+            Self::Unheard => "unheard",
         })
     }
 }
@@ -66,6 +75,8 @@ impl Chain {
             Self::Late => &[Class::Network, Class::Kill, Class::Pause],
             Self::Full => &[Class::Objects, Class::Broker],
             Self::Torn => &[Class::Disk, Class::Kill],
+            Self::Lost => &[Class::Catalog, Class::Kill],
+            Self::Unheard => &[Class::Catalog, Class::Network, Class::Kill],
         }
     }
 
@@ -124,12 +135,12 @@ impl Chain {
                 ]
             }
             Self::Full => {
-                let burst = |draw: &Draw| Kind::Burst(partition, draw.number(40, 160));
-                vec![
-                    fault(at, draw.millis(4_000, 9_000), Kind::Objects(1_000, 0, 0, 0, 0)),
-                    fault(at + draw.millis(500, 2_500), Duration::ZERO, burst(draw)),
-                    fault(at + draw.millis(1_500, 5_000), Duration::ZERO, burst(draw)),
-                ]
+                let away = draw.number(4_000, 9_000);
+                let mut faults = vec![fault(at, Duration::from_millis(away), Kind::Objects(1_000, 0, 0, 0, 0))];
+                faults.extend((0..6).map(|_| {
+                    fault(at + draw.millis(200, away), Duration::ZERO, Kind::Burst(partition, draw.number(40, 160)))
+                }));
+                faults
             }
             Self::Torn => {
                 let full = draw.millis(300, 2_500);
@@ -137,6 +148,27 @@ impl Chain {
                     fault(at, full, Kind::DiskFull(worker, draw.number(0, 900))),
                     fault(at + draw.millis(0, 800), Duration::ZERO, Kind::Burst(partition, draw.number(10, 60))),
                     fault(at + full + draw.millis(0, 1_500), draw.millis(5, 400), Kind::KillWorker(worker)),
+                ]
+            }
+            Self::Lost => {
+                let lasts = draw.number(400, 2_500);
+                let mut faults =
+                    vec![fault(at, Duration::from_millis(lasts), Kind::OwnerCommits(partition, RowsFault::Lost))];
+                faults.extend((0..4).map(|_| {
+                    fault(at + draw.millis(0, lasts), Duration::ZERO, Kind::Burst(partition, draw.number(5, 40)))
+                }));
+                let dies = at + draw.millis(lasts / 2, lasts + 500);
+                faults.push(fault(dies, draw.millis(5, 1_500), Kind::OwnerDies(partition)));
+                faults
+            }
+            Self::Unheard => {
+                let unmanaged = at + draw.millis(300, 2_000);
+                let dies = unmanaged + draw.millis(600, 1_800);
+                vec![
+                    fault(at, draw.millis(2_500, 7_000), Kind::OwnerCommits(partition, RowsFault::Unheard)),
+                    fault(at + draw.millis(0, 300), Duration::ZERO, Kind::Burst(partition, draw.number(5, 60))),
+                    fault(unmanaged, draw.millis(500, 1_300), Kind::OwnerUnmanaged(partition)),
+                    fault(dies, draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
                 ]
             }
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use catalog::store::FaultOdds;
 use vfs::Unsynced;
 
+use super::catalog_store::RowsFault;
 use super::draw::Draw;
 use super::network::Weather;
 use super::objects::ObjectWeather;
@@ -105,6 +106,10 @@ pub enum Kind {
     OwnerSleeps(i32),
     /// Whoever owns it then is alone: no manager reaches it, and it does not reach the catalog's store, for so many milliseconds longer.
     OwnerAlone(i32, u64),
+    /// No manager reaches whoever owns it then.
+    OwnerUnmanaged(i32),
+    /// What whoever owns it then commits of rows is lost, or its answers are.
+    OwnerCommits(i32, RowsFault),
     /// No manager reaches this worker.
     Unmanaged(usize),
     /// This worker sleeps.
@@ -127,6 +132,8 @@ pub enum Kind {
     SlowCatalog(u64),
     /// A process does not reach the catalog's store.
     NoCatalog(String),
+    /// What a process commits of rows is lost, or its answers are.
+    Rows(String, RowsFault),
     /// Retention takes a share of a partition, in percent of what there is; just before, so many records were produced, which nobody
     /// has read yet.
     Expire(i32, u64, u64),
@@ -240,6 +247,12 @@ impl Kind {
                 let longer = lasts + Duration::from_millis(longer_ms);
                 vec![(lasts, Self::Unmanaged(owner)), (longer, Self::NoCatalog(name))]
             }),
+            Self::OwnerUnmanaged(partition) => {
+                kinds(stage, partition, &|owner, _| vec![(lasts, Self::Unmanaged(owner))])
+            }
+            Self::OwnerCommits(partition, fault) => kinds(stage, partition, &|owner, stage| {
+                vec![(lasts, Self::Rows(stage.workers[owner].process.name().to_owned(), fault))]
+            }),
             other => vec![(lasts, other)],
         }
     }
@@ -253,7 +266,11 @@ impl Kind {
     pub fn begin(&self, stage: &mut Stage, lasts: Duration, committed: impl Fn(&Stage, i32) -> u64) {
         let until = stage.now + lasts;
         match self {
-            Self::OwnerDies(_) | Self::OwnerSleeps(_) | Self::OwnerAlone(..) => {
+            Self::OwnerDies(_)
+            | Self::OwnerSleeps(_)
+            | Self::OwnerAlone(..)
+            | Self::OwnerUnmanaged(_)
+            | Self::OwnerCommits(..) => {
                 unreachable!("it is resolved before it begins")
             }
             Self::Unmanaged(number) => set_unmanaged(stage, *number, true),
@@ -286,6 +303,7 @@ impl Kind {
             }),
             Self::SlowCatalog(slow_ms) => stage.store_weather.set_slow(*slow_ms),
             Self::NoCatalog(who) => stage.store_weather.set_cut(Some(who.clone())),
+            Self::Rows(whose, fault) => stage.store_weather.set_rows(Some((whose.clone(), *fault))),
             Self::Expire(partition, percent, burst) => {
                 if known(stage, *partition).is_some() {
                     (0..*burst).for_each(|_| stage.script.produce(*partition, Produced::Row));
@@ -346,7 +364,9 @@ impl Kind {
             Self::Commits(..) => stage.store.set_odds(FaultOdds::default()),
             Self::SlowCatalog(_) => stage.store_weather.set_slow(0),
             Self::NoCatalog(_) => stage.store_weather.set_cut(None),
+            Self::Rows(..) => stage.store_weather.set_rows(None),
             Self::OwnerDies(_) | Self::OwnerSleeps(_) | Self::OwnerAlone(..) | Self::Burst(..) => {}
+            Self::OwnerUnmanaged(_) | Self::OwnerCommits(..) => {}
             Self::Unmanaged(number) => set_unmanaged(stage, *number, false),
             Self::Expire(..) | Self::Truncate(..) | Self::Rewrite(..) | Self::Recreate(_, None) => {}
             Self::BrokerAway => stage.script.broker().set_reachable(true),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,36 @@ pub enum Chains {
     Some,
     /// All of them have this one.
     Only(Chain),
+    /// All of them have this one, with the faults that they have if it is drawn for them: so a seed that failed goes on to mean what it
+    /// meant when there were fewer chains to draw.
+    Drawn(Chain),
+}
+
+/// What `Drawn` stands behind.
+const DRAWN: &str = "drawn-";
+
+impl FromStr for Chains {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix(DRAWN)) {
+            ("some", _) => Ok(Self::Some),
+            ("none" | "unchained", _) => Ok(Self::None),
+            (_, Some(chain)) => Ok(Self::Drawn(chain.parse()?)),
+            (chain, None) => Ok(Self::Only(chain.parse()?)),
+        }
+    }
+}
+
+impl fmt::Display for Chains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Some => f.write_str("some"),
+            Self::None => f.write_str("none"),
+            Self::Only(chain) => chain.fmt(f),
+            Self::Drawn(chain) => write!(f, "{DRAWN}{chain}"),
+        }
+    }
 }
 
 /// What histories are like.
@@ -173,6 +204,10 @@ impl History {
             Chains::Only(chain) => Some(chain),
             Chains::Some if options.faults < 3 || !draw.happens(CHAINED) => None,
             Chains::Some => Chain::draw(&draw, &options.classes),
+            Chains::Drawn(chain) => {
+                let _drawn = (draw.happens(CHAINED), Chain::draw(&draw, &options.classes));
+                Some(chain)
+            }
         };
         match chain {
             Some(chain) => chain.faults(&draw, stage, length),
