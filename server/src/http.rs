@@ -59,6 +59,7 @@ fn describe() {
     metrics::describe_gauge!("millrace_memory_limit_bytes", Unit::Bytes, "The process's memory limit");
     metrics::describe_gauge!("millrace_ingest_memory_bytes", Unit::Bytes, "Bytes that ingest holds");
     metrics::describe_gauge!("millrace_query_memory_bytes", Unit::Bytes, "Bytes that queries hold");
+    metrics::describe_gauge!("millrace_pinned_queries", Unit::Count, "Queries that hold rows of memtables");
     metrics::describe_gauge!("millrace_wal_bytes", Unit::Bytes, "Bytes of the write-ahead log on disk");
 }
 
@@ -143,6 +144,7 @@ fn sample(worker: &Heartbeat, now_ms: i64) {
     let memtables: u64 = worker.tasks.iter().map(|task| task.memtable_bytes).sum();
     metrics::gauge!("millrace_memtable_bytes").set(memtables as f64);
     metrics::gauge!("millrace_wal_bytes").set(worker.wal_bytes as f64);
+    metrics::gauge!("millrace_pinned_queries").set(worker.pinned_queries as f64);
     for task in &worker.tasks {
         for stream in &task.streams {
             let labels = [

@@ -137,14 +137,14 @@ fn i2_a_grant_that_comes_after_a_newer_one_begins_nothing_even_if_that_ones_task
         let worker = life.worker("w", &MemoryDisk::new()).await;
         let older = life.grant("w", 0, &[0]).await;
         let newer = life.grant("w", 0, &[0]).await;
-        worker.command(life.own(0, newer)).await.unwrap();
+        worker.command(life.own(&worker, 0, newer)).await.unwrap();
         life.until_committed(&[(0, 50)]).await;
         // As another task of the worker, too: which one it was told to hold the stream does not matter.
-        worker.command(life.own(1, older.clone())).await.unwrap();
+        worker.command(life.own(&worker, 1, older.clone())).await.unwrap();
         assert_eq!(worker.heartbeat().tasks.len(), 1);
         life.stop(&worker).await;
         life.until("the end of the task", async || life.task(&worker).is_none()).await;
-        worker.command(life.own(0, older)).await.unwrap();
+        worker.command(life.own(&worker, 0, older)).await.unwrap();
         life.pass(Duration::from_millis(500)).await;
         assert_eq!(life.task(&worker), None, "it is somebody else's by now, or nobody's");
     });
@@ -200,10 +200,10 @@ fn a_task_that_two_grants_begin_at_once_holds_the_streams_of_both() {
     outside.live(async |life| {
         let worker = life.worker("w", &MemoryDisk::new()).await;
         let (first, second) = (life.grant("w", 0, &[0]).await, life.grant("w", 0, &[1]).await);
-        let slow = async { worker.command(life.own(0, first)).await.unwrap() };
+        let slow = async { worker.command(life.own(&worker, 0, first)).await.unwrap() };
         let quick = async {
             life.pass(Duration::from_millis(100)).await;
-            worker.command(life.own(0, second)).await.unwrap();
+            worker.command(life.own(&worker, 0, second)).await.unwrap();
             life.until_visible(&worker, 1, 50).await;
         };
         futures::join!(slow, quick);
@@ -750,7 +750,7 @@ fn a_worker_that_shuts_down_commits_what_is_visible_takes_nothing_more_and_close
         worker.shut_down().await;
         assert_eq!(life.committed(0).await, 100);
         let streams = life.grant("w", 0, &[0]).await;
-        let refused = worker.command(life.own(0, streams)).await;
+        let refused = worker.command(life.own(&worker, 0, streams)).await;
         assert!(matches!(refused, Err(WorkerError::Closed)), "{refused:?}");
         // Its log can be opened by another at once.
         let next = life.worker("w", &disk).await;
@@ -767,14 +767,50 @@ fn i2_a_grant_that_arrives_again_after_its_stream_was_let_go_changes_nothing() {
     outside.live(async |life| {
         let worker = life.worker("w", &MemoryDisk::new()).await;
         let streams = life.grant("w", 0, &[0]).await;
-        worker.command(life.own(0, streams.clone())).await.unwrap();
+        worker.command(life.own(&worker, 0, streams.clone())).await.unwrap();
         life.until_visible(&worker, 0, 100).await;
         life.stop(&worker).await;
         life.until("the end of the task", async || life.task(&worker).is_none()).await;
-        worker.command(life.own(0, streams)).await.unwrap();
+        worker.command(life.own(&worker, 0, streams)).await.unwrap();
         assert!(life.task(&worker).is_none(), "nobody could commit what it would show");
         life.give(&worker, "w", 0, &[0]).await;
         life.until_visible(&worker, 0, 100).await;
+    });
+}
+
+#[test]
+fn i2_i5_a_grant_to_the_process_before_that_arrives_again_shows_and_logs_nothing() {
+    let outside = Outside::new(1, Setup::unflushed());
+    let disk = MemoryDisk::new();
+    outside.produce(0, 0..300);
+    let again = outside.live(async |life| {
+        let worker = life.worker("w", &disk).await;
+        let command = life.own(&worker, 0, life.grant("w", 0, &[0]).await);
+        worker.command(command.clone()).await.unwrap();
+        life.until_visible(&worker, 0, 300).await;
+        command
+    });
+    disk.crash(Unsynced::Lost);
+    // What was seen of these offsets is in the log alone; at the broker they are others by now.
+    outside.broker.truncate(TOPIC, 0, Offset(100));
+    outside.produce(0, 1_000..1_100);
+    outside.live(async |life| {
+        let worker = life.worker("w", &disk).await;
+        // Its epoch is the newest still: the catalog would not fence what it began.
+        worker.command(again.clone()).await.unwrap();
+        life.pass(Duration::from_millis(500)).await;
+        assert_eq!(life.task(&worker), None, "it was another process's grant");
+        life.give(&worker, "w", 0, &[0]).await;
+        life.until_visible(&worker, 0, 300).await;
+        life.visible_rows(&worker, 0).await.assert_is_prefix(300);
+    });
+    disk.crash(Unsynced::Lost);
+    outside.live(async |life| {
+        let worker = life.worker("w", &disk).await;
+        worker.command(again).await.unwrap();
+        life.give(&worker, "w", 0, &[0]).await;
+        life.until_visible(&worker, 0, 300).await;
+        life.visible_rows(&worker, 0).await.assert_is_prefix(300);
     });
 }
 
@@ -785,7 +821,7 @@ fn queues_that_would_leave_no_memory_for_rows_are_refused_by_name() {
         let change = |settings: &mut millrace_warehouse::write::worker::WorkerSettings| settings.batch_bytes = 7 << 20;
         let worker = life.worker_with("w", &MemoryDisk::new(), MemoryBudget::new(8 << 20), change).await;
         let streams = life.grant("w", 0, &[0]).await;
-        let refused = worker.command(life.own(0, streams)).await.unwrap_err();
+        let refused = worker.command(life.own(&worker, 0, streams)).await.unwrap_err();
         assert!(refused.to_string().contains("memory.limit"), "{refused}");
     });
 }

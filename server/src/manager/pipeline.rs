@@ -11,11 +11,13 @@ use std::time::Duration;
 use catalog::{
     Catalog, CatalogError, Epoch, FinishOutcome, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset,
     Owner, PartitionIdentity, Pipeline, PipelineChange, PipelineId, PipelineState, StartPosition, StreamId, StreamView,
+    TaskIndex,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vfs::{Moment, World, planted};
-use warehouse::write::messages::{Heartbeat, OwnedStream, WorkerCommand, WorkerLink};
+use warehouse::write::failpoint::crash_point;
+use warehouse::write::messages::{Heartbeat, Life, OwnedStream, WorkerCommand, WorkerLink};
 use warehouse::write::source::{SourceConnector, SourceError, TopicsView};
 
 use super::change::{Remembered, waits_for};
@@ -114,6 +116,14 @@ pub struct PipelineManager {
     remembered: Remembered,
 }
 
+/// Who is told of a grant: a task of that very process. One that was started since is granted again.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Holder {
+    address: String,
+    life: Life,
+    task: TaskIndex,
+}
+
 /// Why one look could not be carried out whole. The next one tries again.
 #[derive(Debug, thiserror::Error)]
 enum LookError {
@@ -204,7 +214,7 @@ impl PipelineManager {
         let (opens, others): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step, Step::Open { .. }));
         self.open(opens, &pipeline, epoch).await?;
-        let mut owned: BTreeMap<(String, u32), Vec<OwnedStream>> = BTreeMap::new();
+        let mut owned: BTreeMap<Holder, Vec<OwnedStream>> = BTreeMap::new();
         for step in others {
             if let (Step::Floors { .. } | Step::Finish { .. }, Some(change)) = (&step, &change) {
                 self.change(step, change, &pipeline, epoch, &streams).await?;
@@ -212,9 +222,9 @@ impl PipelineManager {
             }
             self.take(step, &pipeline, epoch, &streams, &mut owned).await?;
         }
-        for ((address, task), streams) in owned {
+        for (Holder { address, life, task }, streams) in owned {
             let (pipeline, table) = (Arc::clone(&pipeline), Arc::clone(&table));
-            let command = WorkerCommand::Own { pipeline, table, task: catalog::TaskIndex(task), streams };
+            let command = WorkerCommand::Own { life, pipeline, table, task, streams };
             self.parts.workers.command(&address, command).await?;
         }
         Ok(Look::Done(trouble))
@@ -300,14 +310,15 @@ impl PipelineManager {
         pipeline: &Arc<Pipeline>,
         manager: Epoch,
         streams: &[StreamView],
-        owned: &mut BTreeMap<(String, u32), Vec<OwnedStream>>,
+        owned: &mut BTreeMap<Holder, Vec<OwnedStream>>,
     ) -> Result<(), LookError> {
         match step {
             Step::Open { .. } | Step::Floors { .. } | Step::Finish { .. } => {}
             Step::Grant { stream, expected, place } => {
+                let Heartbeat { node, life, .. } = self.parts.workers.heartbeat(&place.address).await?;
                 let owner = Owner {
                     epoch: Epoch(0),
-                    node: self.node_at(&place.address).await?,
+                    node,
                     address: place.address.clone(),
                     task: place.task,
                     pipeline_fence: pipeline.fence,
@@ -322,7 +333,8 @@ impl PipelineManager {
                         granted.committed =
                             self.resolve(pipeline, &identity.topic, identity.partition, Begin::AtStart).await?;
                     }
-                    let to = owned.entry((place.address, place.task.0)).or_default();
+                    let holder = Holder { address: place.address, life, task: place.task };
+                    let to = owned.entry(holder).or_default();
                     to.push(OwnedStream { stream: record, granted });
                 }
             }
@@ -372,14 +384,18 @@ impl PipelineManager {
                     let (_, high) = self.parts.connector.watermarks(&pipeline.source, topic, *partition).await?;
                     floors.push((view.stream.id, high));
                 }
+                crash_point("change.before_floors");
                 self.parts.catalog.set_floors(self.id, change.id, &floors, manager).await?;
+                crash_point("change.after_floors");
                 // Granting them needs another look, and there is no reason to wait for it.
                 self.wake.notify_one();
             }
             Step::Finish { drained } => {
+                crash_point("change.before_finish");
                 let outcome = self.parts.catalog.finish_change(self.id, change.id, manager, &drained).await?;
                 tracing::info!(pipeline = pipeline.name, change = change.kind.word(), ?outcome, "all is drained");
                 if let FinishOutcome::Done(_) = outcome {
+                    crash_point("change.after_finish");
                     // Tasks of before have nothing left to do, wherever they are.
                     for address in self.parts.workers.addresses() {
                         let stop = WorkerCommand::Stop { pipeline: self.id };
@@ -396,10 +412,6 @@ impl PipelineManager {
             _ => {}
         }
         Ok(())
-    }
-
-    async fn node_at(&self, address: &str) -> Result<NodeId, LookError> {
-        Ok(self.parts.workers.heartbeat(address).await?.node)
     }
 
     async fn resolve(

@@ -320,7 +320,7 @@ pub(super) mod samples {
         ErrorPolicy, Fence, KafkaSource, Ledger, NodeId, Owner, PartitionIdentity, PipelineId, PipelineSettings,
         RecordFormat, StartPosition, Stream, StreamIdentity, TableId,
     };
-    use warehouse::write::messages::{TaskReport, TaskState};
+    use warehouse::write::messages::{Life, TaskReport, TaskState};
 
     use super::*;
 
@@ -404,10 +404,12 @@ pub(super) mod samples {
         Heartbeat {
             node: NodeId("n".to_owned()),
             address: "w".to_owned(),
+            life: Life(1),
             tasks: vec![task],
             memory_used: 0,
             memory_limit: 1,
             wal_bytes: 0,
+            pinned_queries: 0,
         }
     }
 }

@@ -8,6 +8,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use catalog::{Epoch, Granted, NodeId, Offset, Pipeline, PipelineId, Stream, StreamId, Table, TaskIndex};
 
+/// One life of a worker's process, drawn at its start: a worker that is started again has the address and the node of before, and
+/// another of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Life(pub u64);
+
 /// A stream that was granted to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedStream {
@@ -22,6 +27,8 @@ pub struct OwnedStream {
 pub enum WorkerCommand {
     /// Hold these streams, in this task of the pipeline; start the task if it is not running.
     Own {
+        /// The process that the manager saw when it granted them. Another passes over it: it was granted nothing.
+        life: Life,
         /// The pipeline as the manager knows it.
         pipeline: Arc<Pipeline>,
         /// Its target.
@@ -234,6 +241,8 @@ pub struct Heartbeat {
     pub node: NodeId,
     /// Where it is reached.
     pub address: String,
+    /// Which of its processes this is.
+    pub life: Life,
     /// Its tasks.
     pub tasks: Vec<TaskReport>,
     /// Bytes charged to its memory limit.
@@ -242,6 +251,8 @@ pub struct Heartbeat {
     pub memory_limit: u64,
     /// Bytes of its WAL on disk.
     pub wal_bytes: u64,
+    /// Queries that have rows of its memtables pinned.
+    pub pinned_queries: u64,
 }
 
 /// Why a worker did not take a command.

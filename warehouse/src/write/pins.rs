@@ -78,6 +78,11 @@ impl Pins {
         self.lock().remove(&query);
     }
 
+    /// How many queries hold rows.
+    pub fn queries(&self) -> u64 {
+        self.lock().values().filter(|pin| pin.since().is_some()).count() as u64
+    }
+
     /// Lets go of pins whose time is over.
     pub fn expire(&self) {
         let now = self.clock.now();

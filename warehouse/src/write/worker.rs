@@ -19,7 +19,7 @@ use wal::{WalError, WalSettings};
 
 use super::log_keeper::Log;
 use super::memtable::{Held, Memtable, Pinned};
-use super::messages::{Heartbeat, OwnedStream, Trouble, TroubleKind, WorkerCommand};
+use super::messages::{Heartbeat, Life, OwnedStream, Trouble, TroubleKind, WorkerCommand};
 use super::pins::Pins;
 use super::source::SourceConnector;
 use super::task::{TaskCommand, TaskEnd, TaskStatus};
@@ -176,6 +176,7 @@ impl State {
 pub struct Worker {
     pub(super) settings: WorkerSettings,
     pub(super) parts: WorkerParts,
+    life: Life,
     pins: Pins,
     pub(super) wal_full: Arc<AtomicBool>,
     state: Mutex<State>,
@@ -195,6 +196,7 @@ impl Worker {
         let (ends, ended) = mpsc::channel(64);
         let wal_queue = parts.budget.charge(settings.wal.queue_bytes);
         let worker = Arc::new(Self {
+            life: Life(parts.world.random.next_u64()),
             pins: Pins::new(Arc::clone(&parts.world.clock)),
             wal_full: Arc::default(),
             state: Mutex::new(State { log: Some(log), ..State::default() }),
@@ -256,11 +258,19 @@ impl Worker {
 
     /// Takes a command. Taken is not done: the heartbeat tells what came of it.
     ///
+    /// A grant that was made to an earlier process of this worker begins nothing, late or repeated: which epochs that one was given, and
+    /// what it had shown under them, this one does not know (I2). *(Else it shows and logs once more, under the same epoch, what the other
+    /// has logged, from the committed offset of then, with what the broker has there by now.)*
+    ///
     /// # Errors
     /// If a task would have to be started and cannot be.
     pub async fn command(&self, command: WorkerCommand) -> Result<(), WorkerError> {
         match command {
-            WorkerCommand::Own { pipeline, table, task, streams } => self.own(pipeline, table, task, streams).await,
+            WorkerCommand::Own { life, .. } if life != self.life => {
+                tracing::info!("a grant to the process before this one is passed over");
+                Ok(())
+            }
+            WorkerCommand::Own { pipeline, table, task, streams, .. } => self.own(pipeline, table, task, streams).await,
             WorkerCommand::Release { pipeline, streams } => {
                 self.tell_tasks(pipeline, || TaskCommand::Release(streams.clone())).await;
                 Ok(())
@@ -342,10 +352,12 @@ impl Worker {
         Heartbeat {
             node: self.settings.node.clone(),
             address: self.settings.address.clone(),
+            life: self.life,
             tasks: state.tasks.values().map(|task| task.status.get()).collect(),
             memory_used: self.parts.budget.used(),
             memory_limit: self.parts.budget.limit(),
             wal_bytes: state.log.as_ref().map_or(0, |log| log.wal.stats().bytes_on_disk),
+            pinned_queries: self.pins.queries(),
         }
     }
 

@@ -180,16 +180,16 @@ impl<'a> Life<'a> {
         owned
     }
 
-    /// The command that makes a worker hold granted streams.
-    pub(crate) fn own(&self, task: u32, streams: Vec<OwnedStream>) -> WorkerCommand {
+    /// The command that makes this process of a worker hold granted streams.
+    pub(crate) fn own(&self, worker: &Worker, task: u32, streams: Vec<OwnedStream>) -> WorkerCommand {
         let (pipeline, table) = (Arc::clone(&self.pipeline), Arc::clone(&self.table));
-        WorkerCommand::Own { pipeline, table, task: TaskIndex(task), streams }
+        WorkerCommand::Own { life: worker.heartbeat().life, pipeline, table, task: TaskIndex(task), streams }
     }
 
     /// Grants, and tells the worker.
     pub(crate) async fn give(&self, worker: &Worker, node: &str, task: u32, partitions: &[i32]) {
         let streams = self.grant(node, task, partitions).await;
-        worker.command(self.own(task, streams)).await.unwrap();
+        worker.command(self.own(worker, task, streams)).await.unwrap();
     }
 
     pub(crate) async fn release(&self, worker: &Worker, partition: i32) {
@@ -216,7 +216,7 @@ impl<'a> Life<'a> {
         if !missing.is_empty() {
             let streams = self.grant(node, task, &missing).await;
             // A worker without a log refuses, and is asked again.
-            let _refused = worker.command(self.own(task, streams)).await;
+            let _refused = worker.command(self.own(worker, task, streams)).await;
         }
     }
 
