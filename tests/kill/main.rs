@@ -9,3 +9,4 @@
 mod inserts;
 mod matrix;
 mod random;
+mod statements;

@@ -37,20 +37,31 @@ pub fn random_payload(random: &mut StdRng, seq: i64, bad_in: u32) -> Vec<u8> {
 /// # Errors
 /// If a query fails.
 pub async fn seen(sql: &mut Sql) -> anyhow::Result<Seen> {
+    seen_of(sql, "true").await
+}
+
+/// The same of those streams alone for which this condition holds in `system.streams`.
+///
+/// # Errors
+/// If a query fails.
+pub async fn seen_of(sql: &mut Sql, which: &str) -> anyhow::Result<Seen> {
     let mut seen = Seen::default();
-    let partitions = sql.rows("SELECT stream_id, `partition` FROM system.streams").await?;
-    let partition_of = |stream: &str| -> anyhow::Result<i32> {
-        let row = partitions.iter().find(|row| row[0].as_deref() == Some(stream));
+    let streams = sql.rows(&format!("SELECT stream_id, `partition`, {which} FROM system.streams")).await?;
+    let partition_of = |stream: &str| -> anyhow::Result<Option<i32>> {
+        let row = streams.iter().find(|row| row[0].as_deref() == Some(stream));
         let row = row.ok_or_else(|| anyhow::anyhow!("system.streams does not know stream {stream}"))?;
-        Ok(row[1].as_deref().unwrap_or_default().parse()?)
+        let is_meant = row[2].as_deref() == Some("1");
+        Ok(is_meant.then(|| row[1].as_deref().unwrap_or_default().parse()).transpose()?)
     };
     let text = |cell: &Option<String>| cell.clone().unwrap_or_default();
     for row in sql.rows("SELECT _stream, _offset, seq, body FROM events").await? {
+        let Some(partition) = partition_of(&text(&row[0]))? else { continue };
         let hash = payload_hash(&payload(text(&row[2]).parse()?, &text(&row[3])));
-        seen.add(partition_of(&text(&row[0]))?, text(&row[1]).parse()?, hash);
+        seen.add(partition, text(&row[1]).parse()?, hash);
     }
     for row in sql.rows("SELECT _stream, _offset, payload FROM `events$errors`").await? {
-        seen.add(partition_of(&text(&row[0]))?, text(&row[1]).parse()?, payload_hash(text(&row[2]).as_bytes()));
+        let Some(partition) = partition_of(&text(&row[0]))? else { continue };
+        seen.add(partition, text(&row[1]).parse()?, payload_hash(text(&row[2]).as_bytes()));
     }
     Ok(seen)
 }

@@ -47,6 +47,16 @@ impl Ledger {
         assert_eq!(before, None, "the broker gave offset {offset} of partition {partition} twice");
     }
 
+    /// What of it lies before these offsets, each of its partition.
+    #[must_use]
+    pub fn before(&self, ends: &BTreeMap<i32, u64>) -> Self {
+        let of = |(partition, records): (&i32, &BTreeMap<u64, u64>)| {
+            let end = ends.get(partition).copied().unwrap_or_default();
+            (*partition, records.range(..end).map(|(offset, hash)| (*offset, *hash)).collect())
+        };
+        Self { partitions: self.partitions.iter().map(of).collect() }
+    }
+
     /// How many records.
     pub fn len(&self) -> usize {
         self.partitions.values().map(BTreeMap::len).sum()

@@ -2,12 +2,15 @@
 //! the pipeline's manager, and answered when it has happened.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use catalog::{
     CatalogError, ChangeKind, CutOver, Offset, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineState,
     StreamId, StreamView,
 };
+
+use warehouse::write::failpoint::crash_point;
 
 use super::LocalRuntime;
 use crate::manager::seek::{PartitionSeek, SeekTo, resolve};
@@ -24,17 +27,27 @@ impl LocalRuntime {
         match found.filter(|found| found.is_under_way() && found.kind == ChangeKind::Pause) {
             Some(found) => Ok(found),
             None => {
-                let begun = self.catalog.begin_change(pipeline, ChangeKind::Pause).await.map_err(told)?;
+                let begun = self.begin_change(pipeline, ChangeKind::Pause).await?;
                 Ok(PipelineChange::clone(&begun))
             }
         }
     }
 
+    /// Writes the wish down. From here on it happens, whoever dies, unless RESUME gives it up.
+    async fn begin_change(&self, pipeline: PipelineId, kind: ChangeKind) -> Result<Arc<PipelineChange>, String> {
+        crash_point("change.before_begin");
+        let begun = self.catalog.begin_change(pipeline, kind).await.map_err(told)?;
+        crash_point("change.after_begin");
+        Ok(begun)
+    }
+
     /// Begins a change, and returns once it has happened.
     async fn change(&self, pipeline: PipelineId, kind: ChangeKind) -> Result<Vec<CutOver>, String> {
-        let change = self.catalog.begin_change(pipeline, kind).await.map_err(told)?;
+        let change = self.begin_change(pipeline, kind).await?;
         self.manager.wake();
-        self.manager.changed(pipeline, &change).await
+        let cuts = self.manager.changed(pipeline, &change).await?;
+        crash_point("change.before_answer");
+        Ok(cuts)
     }
 
     pub(super) async fn visible(&self) -> BTreeMap<StreamId, Offset> {

@@ -28,6 +28,7 @@ use vfs::{World, compute};
 use crate::read::whole_part::{self as part, PartFault};
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema};
 use crate::write::decode::{InvalidPipeline, PipelineDecoder, StreamOrigin};
+use crate::write::failpoint::crash_point;
 use crate::write::flush::{FlushError, Flusher};
 use crate::write::source::{Fetched, RawRecord, Records};
 
@@ -162,7 +163,10 @@ impl ErrorRetry {
             added,
             moved: decoded.moved,
         };
-        match self.catalog.rewrite(&request).await? {
+        crash_point("retry.before_commit");
+        let outcome = self.catalog.rewrite(&request).await?;
+        crash_point("retry.after_commit");
+        match outcome {
             RewriteOutcome::Committed => Ok(Some(decoded.told)),
             RewriteOutcome::Conflict | RewriteOutcome::Fenced(_) => Ok(None),
         }
