@@ -1,6 +1,8 @@
 //! A statement that is ended lets go of all that it held, whoever ends it: its client, by going away; another session, by KILL
 //! QUERY or by KILL.
 
+mod stages;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use server::client::{ClientError, ConnectOptions, Connection, Reply};
 use server::mysql::Secret;
 use server::mysql::auth::Plugin;
+use tokio::sync::oneshot;
 
 /// One row: each value as text, NULL as `None`.
 pub type Row = Vec<Option<String>>;
@@ -65,6 +66,25 @@ impl Sql {
                 }
                 Ok(None) => return (all, None),
                 Err(error) => return (all, Some(error.into())),
+            }
+        }
+    }
+
+    /// Runs a statement, reads one row of it, and the others when `go` says so: the error that ends them, if one does.
+    pub async fn error_behind_first_row(&mut self, sql: &str, go: oneshot::Receiver<()>) -> Option<anyhow::Error> {
+        let mut rows = match self.connection.query(sql).await {
+            Ok(Reply::Rows(rows)) => rows,
+            Ok(Reply::Done(_)) => return None,
+            Err(error) => return Some(error.into()),
+        };
+        let mut next = rows.next().await;
+        // Nobody who could say so is left: it reads on.
+        drop(go.await);
+        loop {
+            match next {
+                Ok(Some(_)) => next = rows.next().await,
+                Ok(None) => return None,
+                Err(error) => return Some(error.into()),
             }
         }
     }

@@ -28,10 +28,12 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use vfs::World;
 
 use super::depth::shallow;
 use super::errors::ReadError;
+use super::interrupt::interruptible;
 use super::pin::MemtableReader;
 use super::query_pins::QueryPins;
 use super::reader::PartReaders;
@@ -228,8 +230,10 @@ impl ReadEngine {
     async fn attempt(&self, query: &ReadQuery, statement: Statement) -> Result<ReadAnswer, ReadError> {
         let pins = self.snapshots.begin();
         let Planned { state, plan, ends, is_of_the_server } = self.plan(query, statement, &pins).await?;
+        let ended = CancellationToken::new();
+        let until = ended.clone();
         let running = async move {
-            let plan = state.create_physical_plan(&plan).await?;
+            let plan = interruptible(state.create_physical_plan(&plan).await?, &until)?;
             let mut rows = execute_stream(plan, state.task_ctx())?;
             let schema = rows.schema();
             let first = rows.next().await.transpose()?;
@@ -238,7 +242,7 @@ impl ReadEngine {
             Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
         };
         let answer = match &self.settings.threads {
-            Some(threads) if !is_of_the_server => run_on(threads, running).await?,
+            Some(threads) if !is_of_the_server => run_on(threads, ended, running).await?,
             _ => running.await?,
         };
         query.seen.answered(query.freshness, &ends);

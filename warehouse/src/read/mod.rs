@@ -11,6 +11,7 @@ pub mod engine;
 pub mod errors;
 mod footers;
 mod hidden;
+mod interrupt;
 mod memory_pool;
 pub mod memtable_exec;
 mod parts_source;

@@ -12,23 +12,27 @@ use futures::stream::{self, BoxStream};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::engine::ReadAnswer;
 use super::errors::ReadError;
 
-/// Ends its task when dropped.
-struct AbortOnDrop(JoinHandle<()>);
+/// Ends its task when dropped: at its next pause, or where it looks whether it is still wanted.
+struct AbortOnDrop {
+    task: JoinHandle<()>,
+    _ended: DropGuard,
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
 impl AbortOnDrop {
     /// The task has said all that it will say. What made it panic panics here: else its rows would seem to be all.
     async fn finished(mut self) {
-        if let Err(error) = (&mut self.0).await {
+        if let Err(error) = (&mut self.task).await {
             if error.is_panic() {
                 std::panic::resume_unwind(error.into_panic());
             }
@@ -36,7 +40,7 @@ impl AbortOnDrop {
     }
 }
 
-/// The answer of `query`, which runs on `threads`.
+/// The answer of `query`, which runs on `threads`; `ended` is cancelled when nobody wants it any more.
 ///
 /// # Errors
 /// Those of `query`.
@@ -45,11 +49,12 @@ impl AbortOnDrop {
 /// If `query` does, here or when its rows are read.
 pub(super) async fn run_on(
     threads: &Handle,
+    ended: CancellationToken,
     query: impl Future<Output = Result<ReadAnswer, ReadError>> + Send + 'static,
 ) -> Result<ReadAnswer, ReadError> {
     let (begun, begins) = oneshot::channel();
     let (rows, received) = mpsc::channel(1);
-    let task = AbortOnDrop(threads.spawn(async move {
+    let task = threads.spawn(async move {
         match query.await {
             // Who asked may be gone: then there is nobody to be told.
             Err(error) => drop(begun.send(Err(error))),
@@ -64,7 +69,8 @@ pub(super) async fn run_on(
                 }
             }
         }
-    }));
+    });
+    let task = AbortOnDrop { task, _ended: ended.drop_guard() };
     match begins.await {
         Ok(begun) => Ok(ReadAnswer { schema: begun?, batches: received_rows(received, task) }),
         Err(_) => {
@@ -120,9 +126,10 @@ mod tests {
         let threads = threads();
         let ends = || Err::<RecordBatch, _>(ReadError::invalid("the end".to_owned()));
         let query = async move { answer(stream::iter([Ok(batch(1)), Ok(batch(2)), ends()]).boxed()) };
-        let rows: Vec<_> = run_on(threads.handle(), query).await.unwrap().batches.collect().await;
+        let rows: Vec<_> =
+            run_on(threads.handle(), CancellationToken::new(), query).await.unwrap().batches.collect().await;
         assert!(matches!(&rows[..], [Ok(one), Ok(two), Err(_)] if *one == batch(1) && *two == batch(2)), "{rows:?}");
-        let refused = run_on(threads.handle(), async move { Err(ends().unwrap_err()) }).await;
+        let refused = run_on(threads.handle(), CancellationToken::new(), async move { Err(ends().unwrap_err()) }).await;
         assert!(matches!(refused, Err(ReadError::Invalid { .. })));
         threads.shutdown_background();
     }
@@ -136,7 +143,7 @@ mod tests {
             waits.recv().unwrap();
             answer(stream::iter([Ok(batch(7))]).boxed())
         };
-        let running = run_on(threads.handle(), query);
+        let running = run_on(threads.handle(), CancellationToken::new(), query);
         let (answered, ()) = tokio::join!(running, async { go_on.send(()).unwrap() });
         assert_eq!(answered.unwrap().batches.next().await.unwrap().unwrap(), batch(7));
         threads.shutdown_background();
@@ -150,9 +157,12 @@ mod tests {
             let endless = stream::repeat_with(|| Ok(batch(1))).inspect(move |_| _ = &held);
             answer(endless.boxed())
         };
-        let mut rows = run_on(threads.handle(), query).await.unwrap().batches;
+        let ended = CancellationToken::new();
+        let mut rows = run_on(threads.handle(), ended.clone(), query).await.unwrap().batches;
         rows.next().await.unwrap().unwrap();
+        assert!(!ended.is_cancelled());
         drop(rows);
+        assert!(ended.is_cancelled(), "also what makes no pause is told");
         assert_eq!(let_go.recv().await, None);
         threads.shutdown_background();
     }
@@ -161,10 +171,12 @@ mod tests {
     async fn a_panic_is_never_taken_for_the_end_of_the_rows() {
         let threads = threads();
         let query = async { answer(stream::iter([1]).map(|_| panic!("a defect")).boxed()) };
-        let mut rows = run_on(threads.handle(), query).await.unwrap().batches;
+        let mut rows = run_on(threads.handle(), CancellationToken::new(), query).await.unwrap().batches;
         assert!(AssertUnwindSafe(rows.next()).catch_unwind().await.is_err());
         let at_once = async { panic!("a defect before its rows") };
-        assert!(AssertUnwindSafe(run_on(threads.handle(), at_once)).catch_unwind().await.is_err());
+        assert!(
+            AssertUnwindSafe(run_on(threads.handle(), CancellationToken::new(), at_once)).catch_unwind().await.is_err()
+        );
         threads.shutdown_background();
     }
 }

@@ -1,7 +1,7 @@
 //! Rows on their way to a client: headed as typed, errors in MySQL's words, ended by KILL and by the time limit.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -91,6 +91,56 @@ pub(super) async fn next_batch(
     batches.next().await.transpose().map_err(|error| of_read(&error, Vec::new))
 }
 
+/// Rows on their way, where whoever ends the statement finds them.
+enum OnTheWay {
+    /// Nobody asks for the next.
+    Waiting(Held),
+    /// Somebody does, and sees by himself when the statement is ended.
+    Asked,
+    /// They were taken away.
+    Ended,
+}
+
+/// What a statement holds until its rows are read: pins, memory, spilled files, its place, and its entry in the process list.
+struct Held {
+    batches: BoxStream<'static, Result<RecordBatch, ReadError>>,
+    _end: EndOnDrop,
+}
+
+struct Flow(Arc<Mutex<OnTheWay>>);
+
+impl Flow {
+    fn put(&self, next: OnTheWay) -> OnTheWay {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), next)
+    }
+
+    /// What is held, for whoever asks for the next row; `None` where it was taken away.
+    fn ask(&self) -> Option<Held> {
+        match self.put(OnTheWay::Asked) {
+            OnTheWay::Waiting(held) => Some(held),
+            OnTheWay::Asked | OnTheWay::Ended => None,
+        }
+    }
+
+    /// The client has something to read. What is given back after the end is dropped by the next who asks, and not waited for.
+    fn give_back(&self, held: Held) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*now, OnTheWay::Asked) {
+            *now = OnTheWay::Waiting(held);
+        }
+    }
+}
+
+/// A client that does not read its rows is not asked either: they are taken away where they wait. *(Else a statement that was killed
+/// holds all that it had for as long as its client likes.)*
+async fn take_away_at_the_end(flow: Weak<Mutex<OnTheWay>>, limit: Limit, read: CancellationToken) {
+    tokio::select! {
+        biased;
+        () = read.cancelled() => {}
+        _ = limit.ended() => drop(flow.upgrade().map(|flow| Flow(flow).put(OnTheWay::Ended))),
+    }
+}
+
 /// The rows of `answer` under `headings`; an error among them is left in `late` too.
 pub(super) fn answer_rows(
     answer: ReadAnswer,
@@ -100,11 +150,21 @@ pub(super) fn answer_rows(
     late: LateError,
 ) -> Answer {
     let schema = headed(&answer.schema, headings);
-    let state = (answer.batches, limit, late, EndOnDrop(presence));
+    let held = Held { batches: answer.batches, _end: EndOnDrop(presence) };
+    let (flow, read) = (Flow(Arc::new(Mutex::new(OnTheWay::Waiting(held)))), CancellationToken::new());
+    tokio::spawn(take_away_at_the_end(Arc::downgrade(&flow.0), limit.clone(), read.clone()));
+    let state = (flow, limit, late, read.drop_guard());
     let rows = stream::unfold(Some(state), |state| async {
-        let (mut batches, limit, late, end) = state?;
-        match limit.clone().hold(next_batch(&mut batches)).await {
-            Ok(Some(batch)) => Some((Ok(batch), Some((batches, limit, late, end)))),
+        let (flow, limit, late, read) = state?;
+        let next = async {
+            // Taken away, there is an end to wait for, which has come.
+            let Some(mut held) = flow.ask() else { return std::future::pending().await };
+            let batch = next_batch(&mut held.batches).await?;
+            flow.give_back(held);
+            Ok::<_, SqlError>(batch)
+        };
+        match limit.clone().hold(next).await {
+            Ok(Some(batch)) => Some((Ok(batch), Some((flow, limit, late, read)))),
             Ok(None) => None,
             Err(error) => {
                 late.set(&error);
