@@ -2,7 +2,7 @@
 //!
 //! `snapshot -> plan -> scan`, one direction. [`engine`] is the door. A statement's tables are pinned once each
 //! ([`snapshot`]), shown to the engine as tables ([`provider`]), and scanned from parts, verified block by block
-//! ([`reader`]), and from the owners' memtables ([`memtable_exec`]). Nothing here reads the catalog after the pin: the
+//! ([`reader`]), and from the owners' memtables (`memtable_ranges`). Nothing here reads the catalog after the pin: the
 //! list of parts and the ranges of offsets travel in the plan. [`topic`] reads topics themselves, beside all of this.
 
 mod bounds;
@@ -13,12 +13,13 @@ mod footers;
 mod hidden;
 mod interrupt;
 mod memory_pool;
-pub mod memtable_exec;
+mod memtable_ranges;
 mod parts_source;
 pub mod pin;
 pub mod provider;
 pub mod prune;
 pub mod query_pins;
+mod range_exec;
 pub mod reader;
 pub mod resolver;
 mod runtime;

@@ -24,9 +24,10 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
 use super::bounds::part_statistics;
-use super::memtable_exec::MemtableExec;
+use super::memtable_ranges::MemtableRanges;
 use super::parts_source::{PartsScan, ScanLabel, file_groups};
 use super::prune;
+use super::range_exec::RangeExec;
 use super::reader::PartReaders;
 use super::runtime::parts_url;
 use super::snapshot::PinnedTable;
@@ -229,10 +230,10 @@ impl TableView {
         let owned: usize = self.pinned.memory.values().map(|ranges| ranges.len()).sum();
         let streams: BTreeSet<_> = self.pinned.memory.values().flat_map(|ranges| ranges.keys()).collect();
         assert_eq!(streams.len(), owned, "I1: a stream is read from one owner");
-        let leaf = |(address, ranges): (&String, _)| {
+        let leaf = |(address, ranges): (&String, _)| -> Arc<dyn ExecutionPlan> {
             let (schema, pins) = (Arc::clone(&schema), Arc::clone(&self.pinned.pins));
-            let leaf = MemtableExec::new(address, ranges, self.kind, projection, schema, partitions, pins);
-            leaf.with_fetch(limit).expect("a memtable scan takes a limit")
+            let ranges = MemtableRanges::new(address, ranges, self.kind, projection, schema, partitions, pins);
+            Arc::new(RangeExec::new(ranges, limit))
         };
         Ok(self.pinned.memory.iter().map(leaf).collect())
     }

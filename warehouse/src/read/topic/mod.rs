@@ -2,19 +2,19 @@
 //! group is joined, no offset is kept at the broker or here.
 //!
 //! ```text
-//!  TopicQuery ──range──> TopicRange of each partition ──sample──> columns ──table──> plan ──exec──> rows
+//!  TopicQuery ──range──> TopicRange of each partition ──sample──> columns ──table──> plan ──scan──> rows
 //!              resolved once: all scans of a statement read the same
 //! ```
 //!
 //! Where a range ends is decided before the first record is read, so that a query ends however much is produced meanwhile.
 //! A record that cannot become a row is an error, a hole or NULLs, as the query says; nothing of it is kept anywhere.
 
-mod exec;
 mod prune;
 mod query;
 mod ranges;
 mod rows;
 mod sample;
+mod scan;
 mod table;
 
 pub use query::{OnError, PayloadFormat, Position, TopicColumn, TopicQuery};

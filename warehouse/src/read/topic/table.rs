@@ -13,12 +13,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use vfs::Clock;
 
-use super::exec::{TopicExec, TopicScan};
 use super::prune;
 use super::query::{PayloadFormat, TopicColumn, TopicQuery};
 use super::ranges::resolve_ranges;
 use super::rows::Origin;
 use super::sample::sample;
+use super::scan::TopicScan;
+use crate::read::range_exec::{RangeExec, spread};
 use crate::schema::{MYSQL_TYPE_KEY, arrow_type, mysql_type};
 use crate::write::source::{SourceConnector, SourceError, TopicRange};
 
@@ -168,14 +169,14 @@ impl TableProvider for TopicTable {
         if ranges.is_empty() {
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let origins = projection.iter().map(|at| self.origins[*at]).collect();
         let scan = TopicScan {
             connector: Arc::clone(&self.connector),
             clock: Arc::clone(&self.clock),
             query: Arc::clone(&self.query),
-            origins,
+            schema,
+            origins: projection.iter().map(|at| self.origins[*at]).collect(),
+            ranges: spread(ranges, |range| range.range.offsets(), session.config().target_partitions()),
         };
-        let partitions = session.config().target_partitions();
-        Ok(Arc::new(TopicExec::new(scan, schema, ranges, partitions, limit)))
+        Ok(Arc::new(RangeExec::new(scan, limit)))
     }
 }
