@@ -18,7 +18,7 @@ pub(crate) struct CheckpointRecord {
 }
 
 pub(crate) fn ser_key(stream: StreamId) -> Vec<u8> {
-    codec::key(PREFIX, &[&stream.0.to_be_bytes()])
+    codec::number_key(PREFIX, stream.0)
 }
 
 pub(crate) fn ser_value(record: &CheckpointRecord) -> Vec<u8> {

@@ -25,6 +25,16 @@ pub(super) fn key(prefix: &str, parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
+/// The key `prefix + number`: what most ids stand under.
+pub(super) fn number_key(prefix: &str, number: u64) -> Vec<u8> {
+    key(prefix, &[&number.to_be_bytes()])
+}
+
+/// The key `prefix + first\0second`, both names in lower case.
+pub(super) fn two_names_key(prefix: &str, first: &str, second: &str) -> Vec<u8> {
+    key(prefix, &[first.to_ascii_lowercase().as_bytes(), b"\0", second.to_ascii_lowercase().as_bytes()])
+}
+
 /// What follows `prefix` in a key of that type.
 pub(super) fn rest<'a>(key: &'a [u8], prefix: &str) -> Result<&'a [u8], CatalogError> {
     key.strip_prefix(prefix.as_bytes()).ok_or_else(|| damaged(key, format!("the key does not begin with \"{prefix}\"")))
@@ -34,6 +44,11 @@ pub(super) fn rest<'a>(key: &'a [u8], prefix: &str) -> Result<&'a [u8], CatalogE
 pub(super) fn fixed<const N: usize>(key: &[u8], prefix: &str) -> Result<[u8; N], CatalogError> {
     let rest = rest(key, prefix)?;
     rest.try_into().map_err(|_| damaged(key, format!("{} bytes follow \"{prefix}\", not {N}", rest.len())))
+}
+
+/// What follows `prefix`, where that is one number of eight bytes.
+pub(super) fn number(key: &[u8], prefix: &str) -> Result<u64, CatalogError> {
+    fixed(key, prefix).map(u64::from_be_bytes)
 }
 
 /// What follows `prefix`, where that is two numbers of eight bytes.

@@ -9,7 +9,7 @@ const FORMAT: u8 = 1;
 const PREFIX: &str = "head/";
 
 pub(crate) fn ser_key(table: TableId) -> Vec<u8> {
-    codec::key(PREFIX, &[&table.0.to_be_bytes()])
+    codec::number_key(PREFIX, table.0)
 }
 
 pub(crate) fn ser_value(era: u32, number: u16) -> VersionstampedValue {

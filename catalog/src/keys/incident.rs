@@ -13,7 +13,7 @@ pub(crate) fn ser_key(pipeline: PipelineId, number: u64) -> Vec<u8> {
 
 /// Every incident of one pipeline, oldest first.
 pub(crate) fn of_pipeline(pipeline: PipelineId) -> KeyRange {
-    KeyRange::prefix(&codec::key(PREFIX, &[&pipeline.0.to_be_bytes()]))
+    KeyRange::prefix(&codec::number_key(PREFIX, pipeline.0))
 }
 
 /// Every incident.

@@ -24,7 +24,7 @@ pub(crate) fn ser_key(table: TableId, label: &str) -> Vec<u8> {
 
 /// Every label of one table.
 pub(crate) fn of_table(table: TableId) -> KeyRange {
-    KeyRange::prefix(&codec::key(PREFIX, &[&table.0.to_be_bytes()]))
+    KeyRange::prefix(&codec::number_key(PREFIX, table.0))
 }
 
 pub(crate) fn ser_value(era: u32, number: u16, record: &LabelRecord) -> VersionstampedValue {

@@ -18,7 +18,7 @@ pub(crate) struct LeaseRecord {
 }
 
 pub(crate) fn ser_key(pipeline: PipelineId) -> Vec<u8> {
-    codec::key(PREFIX, &[&pipeline.0.to_be_bytes()])
+    codec::number_key(PREFIX, pipeline.0)
 }
 
 pub(crate) fn ser_value(record: &LeaseRecord) -> Vec<u8> {

@@ -24,7 +24,7 @@ pub(crate) struct OwnerRecord {
 }
 
 pub(crate) fn ser_key(stream: StreamId) -> Vec<u8> {
-    codec::key(PREFIX, &[&stream.0.to_be_bytes()])
+    codec::number_key(PREFIX, stream.0)
 }
 
 pub(crate) fn ser_value(era: u32, number: u16, record: &OwnerRecord) -> VersionstampedValue {

@@ -19,7 +19,7 @@ pub(crate) struct PipelineRecord {
 }
 
 pub(crate) fn ser_key(pipeline: PipelineId) -> Vec<u8> {
-    codec::key(PREFIX, &[&pipeline.0.to_be_bytes()])
+    codec::number_key(PREFIX, pipeline.0)
 }
 
 /// Every pipeline, by id.

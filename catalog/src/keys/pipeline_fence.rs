@@ -8,7 +8,7 @@ const FORMAT: u8 = 1;
 const PREFIX: &str = "fence/pipeline/";
 
 pub(crate) fn ser_key(pipeline: PipelineId) -> Vec<u8> {
-    codec::key(PREFIX, &[&pipeline.0.to_be_bytes()])
+    codec::number_key(PREFIX, pipeline.0)
 }
 
 pub(crate) fn ser_value(fence: Fence) -> Vec<u8> {

@@ -8,7 +8,7 @@ const FORMAT: u8 = 1;
 const PREFIX: &str = "pipeline_name/";
 
 pub(crate) fn ser_key(database: &str, name: &str) -> Vec<u8> {
-    codec::key(PREFIX, &[database.to_ascii_lowercase().as_bytes(), b"\0", name.to_ascii_lowercase().as_bytes()])
+    codec::two_names_key(PREFIX, database, name)
 }
 
 /// The database and the pipeline, in lower case.

@@ -17,7 +17,7 @@ pub(crate) fn deser_key(key: &[u8]) -> Result<(TableId, PipelineId), CatalogErro
 
 /// Every pipeline into one table.
 pub(crate) fn of_table(table: TableId) -> KeyRange {
-    KeyRange::prefix(&codec::key(PREFIX, &[&table.0.to_be_bytes()]))
+    KeyRange::prefix(&codec::number_key(PREFIX, table.0))
 }
 
 /// The key says it all.

@@ -14,7 +14,7 @@ pub(crate) fn ser_key(pipeline: PipelineId, fence: Fence) -> Vec<u8> {
 
 /// Every version of one pipeline, oldest first.
 pub(crate) fn of_pipeline(pipeline: PipelineId) -> KeyRange {
-    KeyRange::prefix(&codec::key(PREFIX, &[&pipeline.0.to_be_bytes()]))
+    KeyRange::prefix(&codec::number_key(PREFIX, pipeline.0))
 }
 
 pub(crate) fn ser_value(version: &PipelineVersion) -> Vec<u8> {

@@ -7,7 +7,7 @@ const FORMAT: u8 = 1;
 const PREFIX: &str = "stream/";
 
 pub(crate) fn ser_key(stream: StreamId) -> Vec<u8> {
-    codec::key(PREFIX, &[&stream.0.to_be_bytes()])
+    codec::number_key(PREFIX, stream.0)
 }
 
 pub(crate) fn ser_value(stream: &Stream) -> Vec<u8> {

@@ -24,7 +24,7 @@ pub(crate) fn ser_key(identity: &PartitionIdentity) -> Vec<u8> {
 
 /// Every identity of one pipeline.
 pub(crate) fn of_pipeline(pipeline: PipelineId) -> KeyRange {
-    KeyRange::prefix(&codec::key(PREFIX, &[&pipeline.0.to_be_bytes()]))
+    KeyRange::prefix(&codec::number_key(PREFIX, pipeline.0))
 }
 
 pub(crate) fn ser_value(stream: StreamId) -> Vec<u8> {

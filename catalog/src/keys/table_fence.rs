@@ -18,7 +18,7 @@ pub(crate) struct TableFenceRecord {
 }
 
 pub(crate) fn ser_key(table: TableId) -> Vec<u8> {
-    codec::key(PREFIX, &[&table.0.to_be_bytes()])
+    codec::number_key(PREFIX, table.0)
 }
 
 pub(crate) fn ser_value(record: &TableFenceRecord) -> Vec<u8> {

@@ -20,11 +20,11 @@ pub(crate) struct TruncatedRecord {
 }
 
 pub(crate) fn ser_key(table: TableId) -> Vec<u8> {
-    codec::key(PREFIX, &[&table.0.to_be_bytes()])
+    codec::number_key(PREFIX, table.0)
 }
 
 pub(crate) fn deser_key(key: &[u8]) -> Result<TableId, CatalogError> {
-    codec::fixed(key, PREFIX).map(|bytes| TableId(u64::from_be_bytes(bytes)))
+    codec::number(key, PREFIX).map(TableId)
 }
 
 /// Every table that was ever truncated.
