@@ -121,13 +121,7 @@ impl Dataset {
 
     /// The table, for the catalog.
     pub(crate) fn new_table(self) -> NewTable {
-        let column = |(name, kind, nullable): &Shape| NewColumn {
-            name: (*name).to_owned(),
-            kind: kind.clone(),
-            nullable: *nullable,
-            default: None,
-            comment: String::new(),
-        };
+        let column = |(name, kind, nullable): &Shape| NewColumn::new(*name, kind.clone(), *nullable);
         let (partitioned, _, transform) = self.partition_by();
         NewTable {
             database: "default".to_owned(),

@@ -36,13 +36,7 @@
 //!
 //! let world = vfs::World::system();
 //! let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world).await?;
-//! let name = NewColumn {
-//!     name: "name".into(),
-//!     kind: ColumnType::Text { characters_max: None },
-//!     nullable: true,
-//!     default: None,
-//!     comment: String::new(),
-//! };
+//! let name = NewColumn::new("name", ColumnType::Text { characters_max: None }, true);
 //! let new = NewTable {
 //!     database: "default".into(),
 //!     name: "people".into(),

@@ -6,7 +6,7 @@
 //!
 //! | seam | trait | in production | in a simulation |
 //! |---|---|---|---|
-//! | time | [`Clock`] | [`SystemClock`] | a virtual clock |
+//! | time | [`Clock`] | [`SystemClock`] | [`VirtualClock`] |
 //! | randomness | [`Random`] | [`OsRandom`] | [`SeededRandom`] |
 //! | local directory | [`Disk`], [`DiskFile`] | [`LocalDisk`] | [`MemoryDisk`], which forgets, tears and fills up |
 //! | object store | `object_store::ObjectStore` | [`DurableLocalStore`] | an in-memory store under a [`FaultyStore`] |
@@ -31,6 +31,7 @@ mod object;
 pub mod planted;
 mod random;
 mod view;
+mod virtual_clock;
 mod world;
 
 pub use clock::{Clock, Moment, SystemClock, WallTime};
@@ -43,4 +44,5 @@ pub use memory_disk::{MemoryDisk, Unsynced};
 pub use object::{DurableLocalStore, Fault, FaultyStore, MeteredStore, RetrySettings, RetryingStore, StoreOp};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use view::FileView;
+pub use virtual_clock::VirtualClock;
 pub use world::World;

@@ -40,6 +40,13 @@ pub struct NewColumn {
     pub comment: String,
 }
 
+impl NewColumn {
+    /// A column without DEFAULT and COMMENT.
+    pub fn new(name: impl Into<String>, kind: ColumnType, nullable: bool) -> Self {
+        Self { name: name.into(), kind, nullable, default: None, comment: String::new() }
+    }
+}
+
 /// The columns with their ids: 1, 2, 3 and so on, for ever.
 pub(super) fn columns(new: &NewTable) -> Result<Vec<Column>, CatalogError> {
     if new.columns.is_empty() {
@@ -316,13 +323,7 @@ mod tests {
     use crate::DecimalText;
 
     fn table(kind: ColumnType) -> NewTable {
-        let column = |name: &str, kind| NewColumn {
-            name: name.into(),
-            kind,
-            nullable: true,
-            default: None,
-            comment: String::new(),
-        };
+        let column = |name: &str, kind| NewColumn::new(name, kind, true);
         NewTable {
             database: "default".into(),
             name: "t".into(),

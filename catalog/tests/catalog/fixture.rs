@@ -42,7 +42,7 @@ pub(crate) async fn in_memory() -> Shop {
 }
 
 pub(crate) fn column(name: &str, kind: ColumnType) -> NewColumn {
-    NewColumn { name: name.into(), kind, nullable: true, default: None, comment: String::new() }
+    NewColumn::new(name, kind, true)
 }
 
 pub(crate) fn new_table(name: &str) -> NewTable {

@@ -32,7 +32,7 @@ fn column_of(field: &Field) -> Result<NewColumn, SqlError> {
         }
     };
     let (name, nullable) = (field.name().clone(), field.is_nullable());
-    Ok(NewColumn { name, kind, nullable, default: None, comment: String::new() })
+    Ok(NewColumn::new(name, kind, nullable))
 }
 
 /// The type of the table's column that the query passes on.

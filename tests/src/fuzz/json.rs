@@ -57,13 +57,7 @@ async fn decoder() -> anyhow::Result<PipelineDecoder> {
     let random = Arc::new(SeededRandom::new(1));
     let world = World { clock: Arc::clone(&clock), random, compute: Arc::new(Inline) };
     let catalog = Catalog::open(Arc::new(MemoryStore::new(clock)), world).await?;
-    let column = |(name, kind): (&str, ColumnType)| NewColumn {
-        name: name.to_owned(),
-        kind,
-        nullable: true,
-        default: None,
-        comment: String::new(),
-    };
+    let column = |(name, kind): (&str, ColumnType)| NewColumn::new(name, kind, true);
     let columns = [
         ("n", ColumnType::Integer { width: IntegerWidth::Big, unsigned: false }),
         ("s", ColumnType::Text { characters_max: None }),

@@ -158,13 +158,7 @@ mod tests {
             let world = world();
             let store = Arc::new(MemoryStore::new(Arc::clone(&world.clock)));
             let catalog = Catalog::open(store, world.clone()).await.unwrap();
-            let column = NewColumn {
-                name: "n".to_owned(),
-                kind: catalog::ColumnType::Boolean,
-                nullable: true,
-                default: None,
-                comment: String::new(),
-            };
+            let column = NewColumn::new("n", catalog::ColumnType::Boolean, true);
             let (database, name) = ("default".to_owned(), "t".to_owned());
             let new = NewTable { database, name, columns: vec![column], partition_by: vec![], order_by: vec![] };
             let table = catalog.create_table(new, false).await.unwrap();

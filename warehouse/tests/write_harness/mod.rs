@@ -9,7 +9,6 @@ mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use catalog::store::{FaultyStore as FaultyCatalogStore, KvStore, MemoryStore};
 use catalog::{
     Catalog, Epoch, GrantOutcome, GrantRequest, LeaseOutcome, LeaseRequest, NodeId, Offset, Owner, PartitionIdentity,
@@ -20,7 +19,7 @@ use millrace_warehouse::write::messages::{OwnedStream, StreamCondition, StreamRe
 use millrace_warehouse::write::source::{MemoryBroker, MemoryConnector, MemoryRecord, SourceConnector};
 use millrace_warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
 use object_store::memory::InMemory;
-use vfs::{Clock, FaultyStore, Inline, MemoryDisk, Moment, SeededRandom, SystemClock, WallTime, World};
+use vfs::{Clock, FaultyStore, Inline, MemoryDisk, SeededRandom, SystemClock, VirtualClock, World};
 use wal::WalSettings;
 
 pub(crate) use table::Setup;
@@ -28,25 +27,6 @@ pub(crate) use table::Setup;
 pub(crate) const TOPIC: &str = "events";
 /// The virtual time after which a test has waited long enough.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// Tokio's clock, which a test's runtime moves on whenever nothing else is to be done.
-#[derive(Debug)]
-struct VirtualClock(tokio::time::Instant);
-
-#[async_trait]
-impl Clock for VirtualClock {
-    fn now(&self) -> Moment {
-        Moment::new(self.0.elapsed())
-    }
-
-    fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000_000 + self.0.elapsed().as_micros() as i64)
-    }
-
-    async fn sleep_until(&self, moment: Moment) {
-        tokio::time::sleep_until(self.0 + moment.since(Moment::default())).await;
-    }
-}
 
 /// What outlives a process.
 #[derive(Debug)]
@@ -100,7 +80,7 @@ pub(crate) struct Life<'a> {
 
 impl<'a> Life<'a> {
     async fn begin(outside: &'a Outside) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock(tokio::time::Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         let world = World { clock: Arc::clone(&clock), random: Arc::new(vfs::OsRandom), compute: Arc::new(Inline) };
         let catalog = Catalog::open(Arc::clone(&outside.store) as _, world.clone()).await.unwrap();
         let (table, pipeline) = outside.setup.make(&catalog).await;

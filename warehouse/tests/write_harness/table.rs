@@ -35,20 +35,13 @@ impl Setup {
 
     /// Makes both, or finds them.
     pub(super) async fn make(&self, catalog: &Catalog) -> (Arc<Table>, Arc<Pipeline>) {
-        let column = |name: &str, kind, nullable| NewColumn {
-            name: name.to_owned(),
-            kind,
-            nullable,
-            default: None,
-            comment: String::new(),
-        };
         let bigint = ColumnType::Integer { width: IntegerWidth::Big, unsigned: false };
         let table = NewTable {
             database: "default".to_owned(),
             name: "events".to_owned(),
             columns: vec![
-                column("seq", bigint, false),
-                column("kind", ColumnType::Text { characters_max: None }, true),
+                NewColumn::new("seq", bigint, false),
+                NewColumn::new("kind", ColumnType::Text { characters_max: None }, true),
             ],
             partition_by: self
                 .partition_by

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use async_trait::async_trait;
 use catalog::store::{FaultyStore, KvStore, MemoryStore};
 use catalog::{
     Catalog, CatalogService, ColumnType, IntegerWidth, KafkaSource, NewColumn, NewPipeline, NewTable, NodeId, Offset,
     PartKind, Pipeline, PipelineSettings, RecordFormat, StartPosition, StreamId, StreamState,
 };
 use object_store::memory::InMemory;
-use vfs::{Clock, Inline, MemoryDisk, Moment, SeededRandom, SystemClock, WallTime, World};
+use vfs::{Clock, Inline, MemoryDisk, SeededRandom, SystemClock, VirtualClock, World};
 use wal::WalSettings;
 use warehouse::care::verify::{Depth, Verifier};
 use warehouse::memory::MemoryBudget;
@@ -35,24 +34,6 @@ use crate::settings::Settings;
 const TOPIC: &str = "events";
 /// The virtual time after which a test has waited long enough.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-#[derive(Debug)]
-struct VirtualClock(tokio::time::Instant);
-
-#[async_trait]
-impl Clock for VirtualClock {
-    fn now(&self) -> Moment {
-        Moment::new(self.0.elapsed())
-    }
-
-    fn wall(&self) -> WallTime {
-        WallTime(1_700_000_000_000_000 + self.0.elapsed().as_micros() as i64)
-    }
-
-    async fn sleep_until(&self, moment: Moment) {
-        tokio::time::sleep_until(self.0 + moment.since(Moment::default())).await;
-    }
-}
 
 /// What outlives a process.
 struct Stage {
@@ -98,7 +79,7 @@ struct Process<'a> {
 
 impl<'a> Process<'a> {
     async fn begin(stage: &'a Stage, node: &str, disk: &MemoryDisk) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(VirtualClock(tokio::time::Instant::now()));
+        let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         let world = World { clock: Arc::clone(&clock), random: Arc::new(vfs::OsRandom), compute: Arc::new(Inline) };
         let catalog = Catalog::open(Arc::clone(&stage.store) as _, world.clone()).await.unwrap();
         let pipeline = pipeline(&catalog).await;
@@ -200,18 +181,14 @@ impl<'a> Process<'a> {
 }
 
 async fn pipeline(catalog: &Catalog) -> Arc<Pipeline> {
-    let column = |name: &str, kind, nullable| NewColumn {
-        name: name.to_owned(),
-        kind,
-        nullable,
-        default: None,
-        comment: String::new(),
-    };
     let bigint = ColumnType::Integer { width: IntegerWidth::Big, unsigned: false };
     let table = NewTable {
         database: "default".to_owned(),
         name: "events".to_owned(),
-        columns: vec![column("seq", bigint, false), column("kind", ColumnType::Text { characters_max: None }, true)],
+        columns: vec![
+            NewColumn::new("seq", bigint, false),
+            NewColumn::new("kind", ColumnType::Text { characters_max: None }, true),
+        ],
         partition_by: Vec::new(),
         order_by: vec!["seq".to_owned()],
     };

@@ -125,13 +125,7 @@ impl Ddl<'_> {
     ) -> Plan {
         let mut table = new_table(database, &from.create);
         if table.columns.is_empty() {
-            let column = |of: &InferredColumn| NewColumn {
-                name: of.name.clone(),
-                kind: of.kind.clone(),
-                nullable: of.nullable,
-                default: None,
-                comment: String::new(),
-            };
+            let column = |of: &InferredColumn| NewColumn::new(of.name.clone(), of.kind.clone(), of.nullable);
             table.columns = inferred.columns.iter().map(column).collect();
         }
         let renamed = inferred.columns.iter().filter(|column| column.name != column.field);

@@ -14,13 +14,7 @@ async fn catalog() -> Catalog {
     let world = World::system();
     let catalog = Catalog::open(Arc::new(MemoryStore::new(world.clock.clone())), world).await.unwrap();
     for (name, columns) in [("Orders", ["orderId", "Total"]), ("users", ["userId", "name"])] {
-        let column = |name: &str| NewColumn {
-            name: name.into(),
-            kind: ColumnType::Text { characters_max: None },
-            nullable: true,
-            default: None,
-            comment: String::new(),
-        };
+        let column = |name: &str| NewColumn::new(name, ColumnType::Text { characters_max: None }, true);
         let new = NewTable {
             database: "default".into(),
             name: name.into(),
