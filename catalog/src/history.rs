@@ -1,4 +1,4 @@
-//! A table's commits, newest first, for `system.commits`.
+//! A table's commits, newest first, for `system.commits`, and when it was emptied.
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -28,6 +28,26 @@ impl Catalog {
         }
         commits.commits.truncate(limit);
         Ok(commits.commits)
+    }
+
+    /// The versions at which a table was emptied by TRUNCATE, oldest first.
+    pub async fn truncations(&self, table: TableId) -> Result<Vec<Version>, CatalogError> {
+        let mut found = Vec::new();
+        let mut range = keys::log::of_table(table);
+        loop {
+            let page = self.newest_page(table, &range).await?;
+            for (key, value) in &page.entries {
+                if let LogRecord::Truncated { .. } = keys::log::deser_value(key, value)? {
+                    found.push(keys::log::deser_key(key)?.1);
+                }
+            }
+            match page.entries.last() {
+                Some((last, _)) if page.more => range.end = last.clone(),
+                _ => break,
+            }
+        }
+        found.reverse();
+        Ok(found)
     }
 
     /// The last records of the range, last first.

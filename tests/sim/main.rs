@@ -59,9 +59,17 @@ fn histories_that_seek_and_alter_hold() {
     assert!(report.failed.is_empty(), "{}", describe(&report.failed, "--statements "));
 }
 
+/// The same of INSERT and TRUNCATE, with these statements in between.
+#[test]
+fn histories_that_insert_and_truncate_hold() {
+    let options = Options { statements: true, inserts: true, ..Options::default() };
+    let report = Campaign { options, ..campaign(60_000, 400, None) }.run(|_| {});
+    assert!(report.failed.is_empty(), "{}", describe(&report.failed, "--statements --inserts "));
+}
+
 #[test]
 fn a_seed_gives_the_same_history_twice() {
-    let options = Options { log: Keep::All, ..Options::default() };
+    let options = Options { log: Keep::All, statements: true, inserts: true, ..Options::default() };
     for seed in 1_000..1_012 {
         let (one, other) = (campaign::one(seed, &options), campaign::one(seed, &options));
         let differs = one.log.lines().zip(other.log.lines()).find(|(one, other)| one != other);

@@ -31,6 +31,9 @@ struct Arguments {
     /// In some histories, SEEK and ALTER change the pipeline.
     #[arg(long)]
     statements: bool,
+    /// In some histories, clients INSERT into the table, and now and then TRUNCATE it.
+    #[arg(long)]
+    inserts: bool,
     /// Operations in a history.
     #[arg(long, default_value_t = 200)]
     operations: usize,
@@ -82,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         classes: classes(&arguments.faults)?,
         chain: arguments.chains.parse()?,
         statements: arguments.statements,
+        inserts: arguments.inserts,
         operations: arguments.operations,
         faults: arguments.faults_per_history,
         workers: arguments.workers,
@@ -166,11 +170,13 @@ fn ended(outcomes: &[Outcome], arguments: &Arguments) -> ExitCode {
 }
 
 fn again(seed: u64, arguments: &Arguments) -> String {
-    let Arguments { faults, chains, statements, operations, faults_per_history, workers, planted, .. } = arguments;
+    let Arguments { faults, chains, statements, inserts, operations, faults_per_history, workers, planted, .. } =
+        arguments;
     let statements = if *statements { " --statements" } else { "" };
+    let inserts = if *inserts { " --inserts" } else { "" };
     let planted = planted.as_ref().map(|name| format!(" --planted {name}")).unwrap_or_default();
     format!(
-        "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --chains {chains}{statements} --operations {operations} \
+        "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --chains {chains}{statements}{inserts} --operations {operations} \
          --faults-per-history {faults_per_history} --workers {workers}{planted} --log"
     )
 }

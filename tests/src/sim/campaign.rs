@@ -7,8 +7,9 @@ use std::sync::{PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use super::check::Violation;
-use super::history::{self, Options, Outcome};
+use super::history::{self, Outcome};
 use super::log::{EventLog, Keep};
+use super::options::Options;
 use super::panics;
 
 /// Which histories to run.

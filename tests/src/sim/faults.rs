@@ -174,6 +174,29 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Draws faults that meet servers, where clients ask them for something: they die and sleep more often than managers alone would.
+    pub fn of_servers(draw: &Draw, classes: &[Class], stage: &Stage, length: Duration) -> Vec<Self> {
+        let mut faults = Vec::new();
+        for (class, permille) in
+            [(Class::Manager, 500), (Class::Pause, 300), (Class::Catalog, 250), (Class::Objects, 250)]
+        {
+            if !draw.happens(permille) || !classes.contains(&class) {
+                continue;
+            }
+            let server = draw.index(stage.managers.len());
+            let kind = match class {
+                Class::Manager => Kind::KillManager(server),
+                Class::Pause => Kind::ManagerSleeps(server),
+                class => Kind::draw(draw, class, stage, 0),
+            };
+            let at = length.mul_f64(draw.number(50, 950) as f64 / 1_000.0);
+            faults.push(Self { at, lasts: draw.millis(5, 3_000), kind });
+        }
+        faults
+    }
+}
+
 impl Kind {
     fn draw(draw: &Draw, class: Class, stage: &Stage, worker: usize) -> Self {
         let manager = draw.index(stage.managers.len());

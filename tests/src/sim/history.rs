@@ -3,27 +3,31 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::store::FaultOdds;
-use catalog::{CatalogError, CatalogService};
+use catalog::{CatalogError, CatalogService, TableSnapshot, Version};
 use object_store::ObjectStore;
 use warehouse::read::session::Freshness;
 
 use super::chains::Chain;
-use super::check::{Bounds, Commits, Leases, Queries, Violation, Workers, check_end, lag};
+use super::check::{
+    Bounds, Commits, Emptied, Inserts, Leases, Queries, Truth, Versions, Violation, Workers, check_end, lag,
+};
+use super::clients::Clients;
 use super::draw::Draw;
-use super::faults::{Class, Fault, Kind};
-use super::log::{EventLog, Keep};
+use super::faults::{Fault, Kind};
+use super::log::EventLog;
 use super::objects::ObjectWeather;
 use super::operations::Operation;
 use super::operator::Statement;
+use super::options::{Chains, Options};
 use super::panics;
 use super::parts::Unread;
 use super::plan::Plan;
-use super::query::Order;
+use super::query::{Answer, Order};
+use super::rows::Rows;
 use super::stage::Stage;
 
 /// How long lag may take to return to zero when all faults are over: longer than every wait of the product that is its own.
@@ -31,90 +35,16 @@ const DRAIN: Duration = Duration::from_secs(90);
 /// In how many histories of a thousand the pipeline is changed by statements, and how many of a thousand operations then do so too.
 const CHANGED: u32 = 350;
 const CHANGES: u32 = 9;
+/// In how many histories of a thousand clients insert, and how many of a thousand operations then do so, and empty the table.
+const INSERTING: u32 = 350;
+const INSERTS: u32 = 120;
+const TRUNCATES: u32 = 7;
 /// How many sources may take their time to be opened.
 const OPENS: usize = 48;
 /// In how many histories of a thousand the faults are a chain.
 const CHAINED: u32 = 300;
 /// Commits that are looked at in the end.
 const COMMITS_MAX: usize = 100_000;
-
-/// Which histories have faults that follow from each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chains {
-    /// None.
-    None,
-    /// Some of them, as their seeds say.
-    Some,
-    /// All of them have this one.
-    Only(Chain),
-    /// All of them have this one, with the faults that they have if it is drawn for them: so a seed that failed goes on to mean what it
-    /// meant when there were fewer chains to draw.
-    Drawn(Chain),
-}
-
-/// What `Drawn` stands behind.
-const DRAWN: &str = "drawn-";
-
-impl FromStr for Chains {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match (text, text.strip_prefix(DRAWN)) {
-            ("some", _) => Ok(Self::Some),
-            ("none" | "unchained", _) => Ok(Self::None),
-            (_, Some(chain)) => Ok(Self::Drawn(chain.parse()?)),
-            (chain, None) => Ok(Self::Only(chain.parse()?)),
-        }
-    }
-}
-
-impl fmt::Display for Chains {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Some => f.write_str("some"),
-            Self::None => f.write_str("none"),
-            Self::Only(chain) => chain.fmt(f),
-            Self::Drawn(chain) => write!(f, "{DRAWN}{chain}"),
-        }
-    }
-}
-
-/// What histories are like.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Which faults there may be.
-    pub classes: Vec<Class>,
-    /// How many operations.
-    pub operations: usize,
-    /// How many faults.
-    pub faults: usize,
-    /// How many workers.
-    pub workers: usize,
-    /// Whether faults may follow from each other.
-    pub chain: Chains,
-    /// Whether SEEK and ALTER change the pipeline of some.
-    pub statements: bool,
-    /// A planted bug.
-    pub planted: Option<&'static str>,
-    /// What becomes of its event log.
-    pub log: Keep,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let classes = super::faults::CLASSES.to_vec();
-        Self {
-            classes,
-            operations: 200,
-            faults: 3,
-            workers: 3,
-            chain: Chains::Some,
-            statements: false,
-            planted: None,
-            log: Keep::Last,
-        }
-    }
-}
 
 /// How a history ended.
 #[derive(Debug)]
@@ -143,6 +73,9 @@ struct History {
     stage: Stage,
     log: EventLog,
     commits: Commits,
+    clients: Clients,
+    inserts: Inserts,
+    versions: Versions,
     queries: Queries,
     leases: Leases,
     workers: Workers,
@@ -154,8 +87,12 @@ struct History {
     draw: Draw,
     /// Draws statements that change the pipeline, in histories that have some.
     statements: Option<Draw>,
+    /// How many were given.
+    stated: u8,
     /// Whether one was given that lets offsets be passed over, or read twice.
     has_sought: bool,
+    /// Draws INSERTs and TRUNCATEs, in histories that have some.
+    inserting: Option<Draw>,
     /// Draws how time passes.
     pace: Draw,
     faults: VecDeque<Fault>,
@@ -168,6 +105,12 @@ impl History {
     fn new(seed: u64, options: &Options) -> Self {
         panics::forget();
         let plan = Plan::draw(&Draw::new(seed, "plan"), options.operations, options.workers);
+        let inserting = Some(Draw::new(seed, "inserts"))
+            .filter(|draw| options.inserts && options.chain != Chains::None && draw.happens(INSERTING));
+        let plan = match &inserting {
+            Some(draw) => plan.with_inserts(draw),
+            None => plan,
+        };
         let length = plan.duration;
         let stage = Stage::new(seed, plan, options.planted);
         if options.chain != Chains::None {
@@ -175,7 +118,11 @@ impl History {
             let delay = |_| if draw.happens(250) { draw.millis(0, 150) } else { Duration::ZERO };
             stage.script.broker().delay_opens((0..OPENS).map(delay));
         }
-        let faults = Self::faults(seed, options, &stage, length);
+        let mut faults = Self::faults(seed, options, &stage, length);
+        if let Some(draw) = &inserting {
+            faults.extend(Fault::of_servers(draw, &options.classes, &stage, length));
+            faults.sort_by_key(|fault| fault.at);
+        }
         Self {
             disks_failed: faults.iter().any(|fault| fault.kind.fails_a_disk()),
             leases: Leases::default(),
@@ -184,11 +131,16 @@ impl History {
             stage,
             log: EventLog::new(options.log),
             commits: Commits::default(),
+            clients: Clients::new(Draw::new(seed, "clients")),
+            inserts: Inserts::default(),
+            versions: Versions::default(),
             queries: Queries::default(),
             draw: Draw::new(seed, "operations"),
             statements: Some(Draw::new(seed, "statements"))
                 .filter(|draw| options.statements && options.chain != Chains::None && draw.happens(CHANGED)),
+            stated: 0,
             has_sought: false,
+            inserting,
             pace: Draw::new(seed, "pace"),
             faults: faults.into(),
             lasting: Vec::new(),
@@ -246,11 +198,13 @@ impl History {
 
     fn operate(&mut self) {
         if let Some(draw) = self.statements.clone().filter(|draw| draw.happens(CHANGES)) {
-            let statement = Operation::draw_statement(&draw, &self.stage);
+            let statement = Operation::draw_statement(&draw, &self.stage, self.stated);
+            self.stated = self.stated.wrapping_add(1);
             self.note("op", format_args!("{statement}"));
             self.has_sought |= matches!(statement, Operation::State(Statement::Seek(_)));
             statement.run(&mut self.stage, &draw, 0);
         }
+        self.insert();
         let operation = Operation::draw(&self.draw, &self.stage);
         self.note("op", format_args!("{operation}"));
         let asked = match operation {
@@ -258,6 +212,21 @@ impl History {
             _ => 0,
         };
         operation.run(&mut self.stage, &self.draw, asked);
+    }
+
+    fn insert(&mut self) {
+        let Some(draw) = &self.inserting else { return };
+        let mut sent = Vec::new();
+        if draw.happens(INSERTS) {
+            sent.extend(self.clients.insert(&self.stage));
+        }
+        if draw.happens(TRUNCATES) {
+            let leader = self.stage.leader();
+            sent.extend(self.clients.truncate(&self.stage, self.commits.version().unwrap_or(Version::ZERO), leader));
+        }
+        for sent in sent {
+            self.note("ask", format_args!("{sent}"));
+        }
     }
 
     fn begin_and_end_faults(&mut self) {
@@ -315,9 +284,9 @@ impl History {
             return Err(Violation::new(invariant, text));
         }
         self.look_at_catalog()?;
+        self.look_at_clients()?;
         for answer in self.stage.answers.take() {
-            let said = self.queries.look(&answer, &self.stage.script)?;
-            self.note("q", format_args!("{said}"));
+            self.look_at_answer(&answer)?;
         }
         if self.rounds.is_multiple_of(2) {
             self.look_at_workers()?;
@@ -325,6 +294,30 @@ impl History {
         if self.rounds.is_multiple_of(16) {
             let number = self.pace.index(self.stage.workers.len());
             self.stage.check_log(number)?;
+        }
+        Ok(())
+    }
+
+    fn look_at_answer(&mut self, answer: &Answer) -> Result<(), Violation> {
+        let Self { clients, commits, inserts, versions, .. } = self;
+        let truth = Truth { script: &self.stage.script, clients, commits, inserts, versions };
+        let said = self.queries.look(answer, truth)?;
+        self.note("q", format_args!("{said}"));
+        Ok(())
+    }
+
+    /// What clients were told, and what they ask again.
+    fn look_at_clients(&mut self) -> Result<(), Violation> {
+        if self.inserting.is_none() {
+            return Ok(());
+        }
+        while let Some((of, end)) = self.stage.told.take() {
+            self.note("told", format_args!("{of:?} {end:?}"));
+            self.clients.told(of, end);
+            self.inserts.told(of, &self.clients, &self.commits)?;
+        }
+        for sent in self.clients.look(&self.stage) {
+            self.note("ask", format_args!("{sent}"));
         }
         Ok(())
     }
@@ -373,13 +366,52 @@ impl History {
             Unread::Twice(text) => Violation::new("I1", text),
             Unread::Trouble(text) => Violation::new("I7", text),
         })?;
-        let changes = self.commits.look(&snapshot, &new, &self.stage.script)?;
+        let mut news = Rows::default();
+        for rows in new {
+            news.join(&rows).map_err(|cause| Violation::new("I1", format!("in the parts of one look: {cause}")))?;
+        }
+        let emptied = self.emptied(&snapshot)?;
+        let before = self.commits.version().unwrap_or(Version::ZERO);
+        let changes = self.commits.look(&snapshot, &news, &self.stage.script, &emptied)?;
+        if self.statements.is_some() {
+            let (catalog, pipeline) = (self.stage.catalog.clone(), self.stage.pipeline.id);
+            let versions = self.stage.observer.block_on(catalog.pipeline_versions(pipeline)).map_err(damaged)?;
+            self.versions.look(&snapshot.streams, &versions);
+        }
+        self.versions.check("what is committed", &news)?;
+        self.inserts.look(before, snapshot.version, &news, &self.clients)?;
         self.commits.looked(self.stage.now);
-        self.stage.script.begun = self.commits.views().next().is_some();
+        self.stage.script.begun = self.commits.views().any(|view| !view.stream.is_channel());
+        for at in &emptied.at {
+            self.note("cat", format_args!("{at} the table is empty"));
+        }
         for change in changes {
             self.note("cat", format_args!("{} {change}", snapshot.version));
         }
         Ok(())
+    }
+
+    /// Whether the table was emptied since the last look, and what came before that. More often than clients have asked for is too often.
+    fn emptied(&mut self, snapshot: &TableSnapshot) -> Result<Emptied, Violation> {
+        if snapshot.table.fence == self.stage.table.fence {
+            return Ok(Emptied::default());
+        }
+        self.stage.table = Arc::clone(&snapshot.table);
+        let (catalog, table) = (self.stage.catalog.clone(), self.stage.table.id);
+        let before = self.commits.version().unwrap_or(Version::ZERO);
+        let (mut at, mut commits) = self.stage.observer.block_on(async {
+            let at = catalog.truncations(table).await.map_err(damaged)?;
+            Ok::<_, Violation>((at, catalog.commits(table, COMMITS_MAX).await.map_err(damaged)?))
+        })?;
+        if at.len() > self.clients.truncates.len() {
+            let text =
+                format!("there were {} TRUNCATEs, and {} were asked for", at.len(), self.clients.truncates.len());
+            return Err(Violation::new("I6", text));
+        }
+        at.retain(|at| *at > before);
+        commits.retain(|commit| commit.version > before);
+        commits.reverse();
+        Ok(Emptied { at, commits })
     }
 
     /// All faults end, and everything runs.
@@ -404,12 +436,13 @@ impl History {
             worker.process.sleep_until(now);
         }
         stage.wish.set(true);
+        self.clients.ending = true;
     }
 
     fn drain(&mut self) -> Result<(), Violation> {
         let until = self.stage.now + DRAIN;
         let mut calm = 0;
-        while let Some(lag) = lag(&self.commits, &self.stage.script) {
+        while let Some(lag) = lag(&self.commits, &self.stage.script).or_else(|| self.clients.waits()) {
             if self.stage.now > until {
                 let state = self.state();
                 return Err(Violation::new("I9", format!("after {DRAIN:?} without faults {lag}; {state}")));
@@ -485,8 +518,7 @@ impl History {
             let tick = self.pace.millis(2, 20);
             self.pass_quietly(tick)?;
             for answer in self.stage.answers.take() {
-                let said = self.queries.look(&answer, &self.stage.script)?;
-                self.note("q", format_args!("{said}"));
+                self.look_at_answer(&answer)?;
                 if answer.reader == reader && answer.order.asked == asked {
                     return Ok(answer.outcome.is_ok());
                 }

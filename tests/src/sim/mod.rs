@@ -9,12 +9,14 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | [`options`] | what histories are like |
 //! | [`history`] | one history: rounds, faults, the quiet at the end |
 //! | [`stage`], [`process`] | what outlives processes, and the processes |
 //! | [`plan`], [`operations`], [`faults`], [`chains`] | what is drawn |
 //! | [`script`] | what was produced, and what the broker lost of it |
 //! | [`network`], [`objects`], [`catalog_store`], [`disk`] | the ways between processes, to the stores, and to the disks |
 //! | [`query`], [`operator`] | readers and the person |
+//! | [`clients`], [`server`] | who inserts, and the part of the server that they ask |
 //! | [`check`] | the checkers |
 //! | [`campaign`], [`planted`] | many histories |
 //!
@@ -25,6 +27,7 @@ pub mod campaign;
 pub mod catalog_store;
 pub mod chains;
 pub mod check;
+pub mod clients;
 pub mod clock;
 pub mod disk;
 pub mod draw;
@@ -35,6 +38,7 @@ pub mod network;
 pub mod objects;
 pub mod operations;
 pub mod operator;
+pub mod options;
 pub mod panics;
 pub mod parts;
 pub mod plan;
@@ -43,7 +47,9 @@ pub mod process;
 pub mod query;
 pub mod rows;
 pub mod script;
+pub mod server;
 pub mod stage;
 
 pub use campaign::{Campaign, Report};
-pub use history::{Chains, Options, Outcome};
+pub use history::Outcome;
+pub use options::{Chains, Options};

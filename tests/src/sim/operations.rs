@@ -10,8 +10,12 @@ use warehouse::write::source::MemoryBroker;
 use super::draw::Draw;
 use super::operator::Statement;
 use super::query::Order;
+use super::rows::Mark;
 use super::script::{Produced, TOPIC};
 use super::stage::Stage;
+
+/// How many marks there are: more than there are statements in a history.
+const MARKS: u8 = 26;
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -67,8 +71,8 @@ impl Operation {
         }
     }
 
-    /// Draws a statement that changes the pipeline.
-    pub fn draw_statement(draw: &Draw, stage: &Stage) -> Self {
+    /// Draws the so-manieth statement that changes the pipeline.
+    pub fn draw_statement(draw: &Draw, stage: &Stage, number: u8) -> Self {
         let partition = draw.number(0, stage.script.partition_count() as u64) as i32;
         let at = stage.script.at(partition);
         Self::State(match draw.index(6) {
@@ -77,7 +81,10 @@ impl Operation {
             // A record's time tells its id.
             2 => Statement::Seek(SeekTo::Timestamp(1_700_000_000_000 + draw.number(0, 600) as i64)),
             3 => Statement::Seek(SeekTo::Offsets([(partition, draw.number(at.low, at.high + 1))].into())),
-            _ => Statement::Alter(draw.number(1, 6) as u32, draw.one_of(&[400, 1_200, 4_000])),
+            _ => {
+                let mark = Mark(b'a' + number % MARKS);
+                Statement::Alter(draw.number(1, 6) as u32, draw.one_of(&[400, 1_200, 4_000]), mark)
+            }
         })
     }
 

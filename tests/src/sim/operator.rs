@@ -17,6 +17,7 @@ use warehouse::write::messages::{Heartbeat, WorkerLink};
 use warehouse::write::source::SourceConnector;
 
 use super::network::Link;
+use super::rows::Mark;
 
 /// How often the operator looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -50,8 +51,8 @@ impl Wish {
 pub enum Statement {
     /// ALTER PIPELINE … SEEK.
     Seek(SeekTo),
-    /// ALTER PIPELINE … SET: so many tasks, flushes of that age.
-    Alter(u32, u64),
+    /// ALTER PIPELINE: so many tasks, flushes of that age, and rows that tell it by this mark.
+    Alter(u32, u64, Mark),
 }
 
 /// Statements that are to be given. Clones are the same.
@@ -145,8 +146,8 @@ impl Operator {
                 };
                 ChangeKind::Seek(found.into_iter().map(|(_, target)| target).collect())
             }
-            Statement::Alter(tasks, flush_interval_ms) => {
-                let mut altered = PipelineDefinition::of(now);
+            Statement::Alter(tasks, flush_interval_ms, mark) => {
+                let mut altered = PipelineDefinition { projection: mark.projection(), ..PipelineDefinition::of(now) };
                 (altered.settings.tasks, altered.settings.flush_interval_ms) = (tasks, flush_interval_ms);
                 ChangeKind::Alter(Box::new(altered))
             }

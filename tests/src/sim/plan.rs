@@ -8,6 +8,7 @@ use catalog::{
     PartitionTransform, PipelineSettings, RecordFormat, StartPosition, TableId,
 };
 use wal::WalSettings;
+use warehouse::write::insert::InsertSettings;
 
 use super::draw::Draw;
 use super::network::Weather;
@@ -46,6 +47,8 @@ pub struct Plan {
     pub latency_ms: u64,
     /// How long the operations take.
     pub duration: Duration,
+    /// How servers take INSERTs, if clients insert.
+    pub inserts: Option<InsertSettings>,
 }
 
 impl Plan {
@@ -79,7 +82,22 @@ impl Plan {
             intent_age: draw.millis(100, 2_500),
             latency_ms: draw.one_of(&[1, 4, 30]),
             duration: Duration::from_millis(40 * operations as u64),
+            inserts: None,
         }
+    }
+
+    /// The same, with clients that insert.
+    pub fn with_inserts(self, draw: &Draw) -> Self {
+        let group_bytes = draw.one_of(&[1 << 10, 4 << 10, 8 << 20]);
+        let inserts = InsertSettings {
+            group_bytes,
+            flush_bytes: 2 * group_bytes,
+            store_wait: draw.millis(200, 4_000),
+            idle: draw.millis(200, 3_000),
+            // As in the product: well below the age at which intents are swept.
+            renew: self.intent_age / 10,
+        };
+        Self { inserts: Some(inserts), ..self }
     }
 
     /// How messages fare when no fault meets them.

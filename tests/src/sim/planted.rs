@@ -2,7 +2,7 @@
 
 use super::campaign::Campaign;
 use super::check::Violation;
-use super::history::Options;
+use super::options::Options;
 
 /// How the hunt for one bug ended.
 #[derive(Clone, Debug)]

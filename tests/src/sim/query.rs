@@ -66,14 +66,17 @@ pub struct Seen {
 pub enum Failed {
     /// It may be: the faults of the history explain it.
     Excused(String),
+    /// A part of this version is not there (I7), unless a TRUNCATE has taken it since.
+    Gone(Version, String),
     /// It may never be.
     Wrong(&'static str, String),
 }
 
-impl From<Unread> for Failed {
-    fn from(unread: Unread) -> Self {
+impl Failed {
+    /// A part of that version was not read.
+    fn unread(version: Version, unread: Unread) -> Self {
         match unread {
-            Unread::Gone(text) => Self::Wrong("I7", text),
+            Unread::Gone(text) => Self::Gone(version, text),
             Unread::Twice(text) => Self::Wrong("I1", text),
             Unread::Trouble(text) => Self::Excused(text),
         }
@@ -156,7 +159,8 @@ impl Reader {
         let twice = |text| Failed::Wrong("I1", text);
         let objects = if order.anew { &self.objects } else { &self.truth };
         for part in pinned.snapshot.parts.iter() {
-            let of_part = self.parts.read(part, objects, order.anew).await?;
+            let of_part = self.parts.read(part, objects, order.anew).await;
+            let of_part = of_part.map_err(|unread| Failed::unread(pinned.snapshot.version, unread))?;
             rows.join(&of_part).map_err(twice)?;
         }
         for (address, ranges) in &pinned.memory {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use catalog::{Offset, StreamIdentity};
 use warehouse::write::source::{MemoryBroker, MemoryRecord};
 
-use super::rows::Found;
+use super::rows::{Found, Row};
 
 /// The topic of a history.
 pub const TOPIC: &str = "events";
@@ -275,7 +275,7 @@ impl Partition {
     /// # Errors
     /// If something had been lost before.
     pub fn was_there(&self, found: &Found, since: Duration) -> Result<(), String> {
-        let rows = found.rows.iter().map(|(offset, id)| (offset, Produced::Row(*id)));
+        let rows = found.rows.iter().map(|(offset, row)| (offset, Produced::Row(row.id)));
         let all = rows.chain(found.errors.keys().map(|offset| (offset, Produced::Bad)));
         for (offset, what) in all {
             let Some(slot) = self.slots.get(*offset as usize) else { continue };
@@ -299,7 +299,7 @@ impl Partition {
         &self,
         from: u64,
         to: u64,
-        rows: &BTreeMap<u64, i64>,
+        rows: &BTreeMap<u64, Row>,
         errors: &BTreeMap<u64, ()>,
     ) -> Result<Missing, String> {
         if let Some(beyond) = rows.range(to..).next().map(|(at, _)| at).or(errors.range(to..).next().map(|(at, _)| at))
@@ -319,8 +319,8 @@ impl Partition {
             let slot = &self.slots[offset as usize];
             match (rows.get(&offset), errors.contains_key(&offset)) {
                 (Some(_), true) => return Err(format!("offset {offset} is a row and an error row")),
-                (Some(id), false) if slot.may_be(Produced::Row(*id)) => {}
-                (Some(id), false) => {
+                (Some(row), false) if slot.may_be(Produced::Row(row.id)) => {}
+                (Some(Row { id, .. }), false) => {
                     return Err(format!("offset {offset} is a row with id {id}, but was produced as {:?}", slot.held));
                 }
                 (None, true) if slot.may_be(Produced::Bad) => {}
@@ -356,6 +356,7 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::rows::FIRST;
 
     fn script() -> Script {
         let mut script = Script::new(1, true);
@@ -367,7 +368,8 @@ mod tests {
 
     fn found(script: &Script, rows: &[(u64, i64)], errors: &[u64]) -> Result<Missing, String> {
         let errors = errors.iter().map(|at| (*at, ())).collect();
-        script.at(0).compare(0, 5, &rows.iter().copied().collect(), &errors)
+        let rows = rows.iter().map(|(at, id)| (*at, Row { id: *id, mark: FIRST })).collect();
+        script.at(0).compare(0, 5, &rows, &errors)
     }
 
     #[test]
@@ -401,7 +403,7 @@ mod tests {
         script.truncate(0, 4, 0);
         script.produce(0, Produced::Row);
         let read = |id, seconds| {
-            let found = Found { rows: [(4, id)].into(), ..Found::default() };
+            let found = Found { rows: [(4, Row { id, mark: FIRST })].into(), ..Found::default() };
             script.at(0).was_there(&found, Duration::from_secs(seconds)).is_ok()
         };
         assert!(read(5, 4) && read(5, 5) && !read(5, 6));

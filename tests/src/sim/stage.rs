@@ -9,10 +9,12 @@ use catalog::{Catalog, NodeId, Pipeline, StreamView, Table};
 use object_store::ObjectStore;
 use server::manager::Manager;
 use server::manager::pipeline::ManagerParts;
+use server::tables::Tables;
 use tokio::sync::mpsc;
 use vfs::{MemoryDisk, SeededRandom, Unsynced, World};
 use warehouse::memory::MemoryBudget;
 use warehouse::read::snapshot::SnapshotTaker;
+use warehouse::write::insert::{InsertParts, Inserts};
 use warehouse::write::source::MemoryConnector;
 use warehouse::write::sweeper::Sweeper;
 use warehouse::write::worker::{Worker, WorkerParts, WorkerSettings};
@@ -30,7 +32,10 @@ use super::plan::Plan;
 use super::process::Process;
 use super::query::{Answers, Order, Reader};
 use super::script::Script;
+use super::server::{Request, Server, Told};
 
+/// Requests that wait for a server that does not read them yet.
+const REQUESTS: usize = 64;
 /// How long a query waits for its owners.
 const QUERY_PATIENCE: Duration = Duration::from_millis(1_500);
 
@@ -99,6 +104,10 @@ pub struct Stage {
     pub wish: Wish,
     /// What else it is to do.
     pub statements: Statements,
+    /// Where requests of clients to each server go, which is the process of its manager.
+    pub requests: Vec<mpsc::Sender<Request>>,
+    /// What they were told.
+    pub told: Told,
     /// What readers were answered.
     pub answers: Answers,
     /// What was read of parts.
@@ -143,6 +152,8 @@ impl Stage {
             orders: Vec::new(),
             wish: Wish::default(),
             statements: Statements::default(),
+            requests: Vec::new(),
+            told: Told::default(),
             answers: Answers::default(),
             parts: Parts::default(),
             troubles: Troubles::default(),
@@ -159,6 +170,7 @@ impl Stage {
             seed,
         };
         (0..stage.workers.len()).for_each(|number| stage.start_worker(number));
+        stage.requests = stage.managers.iter().map(|_| mpsc::channel(1).0).collect();
         (0..stage.managers.len()).for_each(|number| stage.start_manager(number));
         stage.start_client();
         stage
@@ -267,7 +279,14 @@ impl Stage {
         })
     }
 
-    /// Starts a manager's process, with a sweeper beside the manager.
+    /// The manager that leads the pipeline.
+    pub fn leader(&mut self) -> Option<usize> {
+        let (catalog, pipeline) = (self.catalog.clone(), self.pipeline.id);
+        let lease = self.observer.block_on(catalog.read_lease(pipeline)).ok()??;
+        self.managers.iter().position(|manager| manager.name() == lease.holder.0)
+    }
+
+    /// Starts a manager's process: the manager, a sweeper, and what clients ask a server for, if there are some.
     pub fn start_manager(&mut self, number: usize) {
         let node = self.managers[number].name().to_owned();
         let world = self.managers[number].start(self.now);
@@ -277,17 +296,43 @@ impl Stage {
         let connector = Arc::new(MemoryConnector::new(self.script.broker().clone(), Arc::clone(&world.clock)));
         let workers = self.network.link(&node, Arc::clone(&world.clock));
         let intent_age = self.plan.intent_age;
+        let (requests, inbox) = mpsc::channel(REQUESTS);
+        self.requests[number] = requests;
+        let (inserts, table, told, memory) = (self.plan.inserts, self.table.id, self.told.clone(), self.plan.memory);
         handle.spawn(async move {
             let catalog = open_catalog(store, &world).await;
             let sweeper = Sweeper {
                 catalog: catalog.clone(),
-                objects,
+                objects: Arc::clone(&objects),
                 world: world.clone(),
                 intent_age,
                 label_age: Duration::MAX,
             };
             tokio::spawn(sweeper.run());
-            Manager::new(ManagerParts { catalog, workers, connector, world, node: NodeId(node) }).run().await;
+            let node = NodeId(node);
+            let (parts_catalog, parts_world) = (catalog.clone(), world.clone());
+            let (managed, memtables) = (Arc::clone(&workers) as _, workers);
+            let parts = ManagerParts {
+                catalog: parts_catalog,
+                workers: managed,
+                connector,
+                world: parts_world,
+                node: node.clone(),
+            };
+            let manager = Manager::new(parts);
+            if let Some(settings) = inserts {
+                let parts = InsertParts {
+                    world: world.clone(),
+                    catalog: Arc::new(catalog.clone()),
+                    objects,
+                    budget: MemoryBudget::new(memory),
+                    node,
+                };
+                let inserts = Inserts::new(parts, settings);
+                let tables = Tables::new(catalog.clone(), Arc::clone(&manager), memtables, world.clone());
+                tokio::spawn(Server { catalog, inserts, tables, table, world, told }.run(inbox));
+            }
+            manager.run().await;
         });
     }
 

@@ -1,10 +1,9 @@
 //! At each commit: the ledger of each stream (I1), its order (I3), that parts and offsets came together (I4), that what is visible
-//! stays (I5) and is there (I7); and that whoever took a stream over from another node has read anew what he commits (I1): what he
+//! stays (I5), but for a TRUNCATE, and is there (I7); and that whoever took a stream over from another node has read anew what he commits (I1): what he
 //! had logged of it in an earlier time may be something else by now. At the end: that no commit was made under an epoch older than
 //! the newest granted (I2).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{
@@ -25,6 +24,17 @@ pub struct Commits {
     epochs: Vec<(Version, StreamId, Epoch)>,
     /// When a version was last looked at.
     looked: Duration,
+    /// Each TRUNCATE: its version, the one that was looked at before it, and how far each stream was committed then.
+    truncated: Vec<(Version, Version, BTreeMap<StreamId, Offset>)>,
+}
+
+/// What came between two looks, if the table was emptied in between: parts that came and went were never looked at.
+#[derive(Debug, Default)]
+pub struct Emptied {
+    /// By TRUNCATEs of these versions, oldest first.
+    pub at: Vec<Version>,
+    /// All commits since the last look, oldest first.
+    pub commits: Vec<CommitRecord>,
 }
 
 /// A stream as it was last seen.
@@ -65,26 +75,70 @@ impl Commits {
         self.streams.values().map(|known| &known.view)
     }
 
-    /// Looks at a newer version, with the rows of the parts that are new in it; answers what has changed, for the log.
+    /// The versions of all TRUNCATEs.
+    pub fn truncations(&self) -> impl Iterator<Item = Version> {
+        self.truncated.iter().map(|(at, ..)| *at)
+    }
+
+    /// How far a stream was committed when the table was emptied the last time up to this version: what is visible begins there.
+    pub fn floor(&self, version: Version, stream: StreamId) -> Option<Offset> {
+        let (_, _, ends) = self.truncated.iter().rev().find(|(at, ..)| *at <= version)?;
+        ends.get(&stream).copied()
+    }
+
+    /// Whether what a commit of this version added may have gone before it was looked at.
+    pub fn was_passed_over(&self, version: Version) -> bool {
+        self.truncated.iter().any(|(at, before, _)| *before < version && version <= *at)
+    }
+
+    /// Goes over the commits up to the last TRUNCATE, of which no part is left; answers how far they brought each stream.
+    fn pass_over(&mut self, emptied: &Emptied) -> BTreeMap<StreamId, (Offset, Ledger)> {
+        let before = self.version.unwrap_or(Version::ZERO);
+        let known = self.streams.iter().map(|(id, known)| (*id, (known.view.committed, known.view.ledger)));
+        let mut reached: BTreeMap<StreamId, (Offset, Ledger)> = known.collect();
+        let mut commits = emptied.commits.iter().peekable();
+        for at in &emptied.at {
+            while let Some(commit) = commits.next_if(|commit| commit.version < *at) {
+                for advance in &commit.streams {
+                    let (end, ledger) =
+                        reached.entry(advance.stream).or_insert((advance.range.start, Ledger::default()));
+                    (*end, *ledger) = (advance.range.end, ledger.plus(advance.ledger));
+                }
+            }
+            self.truncated.push((*at, before, reached.iter().map(|(id, (end, _))| (*id, *end)).collect()));
+        }
+        reached
+    }
+
+    /// Looks at a newer version, with the rows of the parts that are new in it, all together; answers what has changed, for the log.
     ///
     /// # Errors
     /// On the first invariant that does not hold.
     pub fn look(
         &mut self,
         snapshot: &TableSnapshot,
-        new_parts: &[Arc<Rows>],
+        news: &Rows,
         script: &Script,
+        emptied: &Emptied,
     ) -> Result<Vec<String>, Violation> {
         if self.version.is_some_and(|before| before > snapshot.version) {
             return Err(Violation::new("I3", format!("version {} comes after a newer one", snapshot.version)));
         }
         let parts: BTreeSet<PartId> = snapshot.parts.iter().map(|part| part.id).collect();
+        let passed = match emptied.at.last() {
+            None => BTreeMap::new(),
+            Some(at) => {
+                if let Some(left) = self.parts.intersection(&parts).next() {
+                    let text =
+                        format!("part {left} was there before the TRUNCATE of {at}, and is at {}", snapshot.version);
+                    return Err(Violation::new("I5", text));
+                }
+                self.parts.clear();
+                self.pass_over(emptied)
+            }
+        };
         if let Some(gone) = self.parts.difference(&parts).next() {
             return Err(Violation::new("I5", format!("part {gone} was visible, and is not at {}", snapshot.version)));
-        }
-        let mut news = Rows::default();
-        for rows in new_parts {
-            news.join(rows).map_err(|cause| Violation::new("I1", format!("in the parts of one look: {cause}")))?;
         }
         if let Some(stream) = news.0.keys().find(|stream| !snapshot.streams.contains_key(stream)) {
             return Err(Violation::new(
@@ -104,7 +158,16 @@ impl Commits {
             }
             let closed = known.is_some_and(|known| known.closed) || view.stream.state == StreamState::Closed;
             let before = known.map(|known| known.view.clone());
-            changes.extend(advance(*id, before.as_ref(), view, news.of(*id), script)?);
+            if before.as_ref().is_some_and(|before| before.stream.start != view.stream.start) {
+                let text = format!("the start of stream {id} was resolved again, to {}", view.stream.start);
+                return Err(Violation::new("I3", text));
+            }
+            let from = before.as_ref().map(|before| (before.committed, before.ledger));
+            let from = passed.get(id).copied().or(from).unwrap_or((view.stream.start, Ledger::default()));
+            changes.extend(match view.stream.is_channel() {
+                true => advance_channel(*id, from, view, news.of(*id))?,
+                false => advance(*id, from, view, news.of(*id), script)?,
+            });
             let (node, since) = self.held_by(*id, view, news.of(*id), script)?;
             let epoch = view.owner.as_ref().map(|owner| owner.epoch);
             if let Some(epoch) =
@@ -114,8 +177,11 @@ impl Commits {
             }
             self.streams.insert(*id, Known { view: view.clone(), closed, node, since });
         }
-        for (_, known) in self.streams.iter_mut().filter(|(id, _)| !snapshot.streams.contains_key(id)) {
+        for (id, known) in self.streams.iter_mut().filter(|(id, _)| !snapshot.streams.contains_key(id)) {
             known.closed = true;
+            if let Some((committed, ledger)) = passed.get(id) {
+                (known.view.committed, known.view.ledger) = (*committed, *ledger);
+            }
         }
         (self.version, self.parts) = (Some(snapshot.version), parts);
         Ok(changes)
@@ -183,19 +249,14 @@ impl Commits {
     }
 }
 
-/// One stream from one look to the next.
+/// One stream of a partition from one look to the next.
 fn advance(
     id: StreamId,
-    before: Option<&StreamView>,
+    (from, before): (Offset, Ledger),
     view: &StreamView,
     news: &Found,
     script: &Script,
 ) -> Result<Option<String>, Violation> {
-    let start = view.stream.start;
-    if before.is_some_and(|before| before.stream.start != start) {
-        return Err(Violation::new("I3", format!("the start of stream {id} was resolved again, to {start}")));
-    }
-    let from = before.map_or(start, |before| before.committed);
     if view.committed < from {
         return Err(Violation::new("I3", format!("stream {id} went back from {from} to {}", view.committed)));
     }
@@ -209,7 +270,7 @@ fn advance(
     let missing = partition
         .compare(from.0, view.committed.0, &news.rows, &news.errors)
         .map_err(|cause| Violation::new("I1", format!("{}: {cause}", described())))?;
-    let ledger = minus(view.ledger, before.map(|before| before.ledger).unwrap_or_default());
+    let ledger = minus(view.ledger, before);
     let wrong = |what: &str| {
         let found = format!("{} rows and {} errors found, {missing:?}", news.rows.len(), news.errors.len());
         Err(Violation::new("I1", format!("{}: {what} in {ledger:?}; {found}", described())))
@@ -232,6 +293,35 @@ fn advance(
     }
     let change = format!("stream {id} {from}..{} {} rows {} errors", view.committed, ledger.rows, ledger.errors);
     Ok(Some(change))
+}
+
+/// One insert channel from one look to the next: its offsets are rows, or were passed over by INSERTs without any.
+fn advance_channel(
+    id: StreamId,
+    (from, before): (Offset, Ledger),
+    view: &StreamView,
+    news: &Found,
+) -> Result<Option<String>, Violation> {
+    if view.committed < from {
+        return Err(Violation::new("I3", format!("channel {id} went back from {from} to {}", view.committed)));
+    }
+    let Found { rows, errors } = news;
+    if view.committed == from && rows.is_empty() && errors.is_empty() {
+        return Ok(None);
+    }
+    let ledger = minus(view.ledger, before);
+    let within = |offset: &u64| (from.0..view.committed.0).contains(offset);
+    let others = ledger.errors + ledger.skipped + ledger.expired + ledger.truncated;
+    if ledger.rows != rows.len() as u64
+        || ledger.offsets() != view.committed.0 - from.0
+        || others > 0
+        || !errors.is_empty()
+        || !rows.keys().all(within)
+    {
+        let found = format!("{} rows and {} errors found in {ledger:?}", rows.len(), errors.len());
+        return Err(Violation::new("I1", format!("channel {id} from {from} to {}: {found}", view.committed)));
+    }
+    Ok(Some(format!("channel {id} {from}..{} {} rows", view.committed, ledger.rows)))
 }
 
 fn minus(now: Ledger, before: Ledger) -> Ledger {

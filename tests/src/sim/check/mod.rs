@@ -4,19 +4,23 @@
 mod bounds;
 mod commits;
 mod end;
+mod inserts;
 mod leases;
 mod logs;
 mod queries;
+mod versions;
 mod workers;
 
 use std::fmt;
 
 pub use bounds::Bounds;
-pub use commits::Commits;
+pub use commits::{Commits, Emptied};
 pub use end::{check_end, lag};
+pub use inserts::Inserts;
 pub use leases::Leases;
 pub use logs::check_log;
-pub use queries::Queries;
+pub use queries::{Queries, Truth};
+pub use versions::Versions;
 pub use workers::Workers;
 
 /// An invariant that does not hold.

@@ -5,10 +5,26 @@ use std::collections::BTreeMap;
 
 use catalog::{Offset, StreamId};
 
-use super::Violation;
+use super::{Commits, Inserts, Versions, Violation};
+use crate::sim::clients::Clients;
 use crate::sim::query::{Answer, Failed, Seen};
 use crate::sim::rows::Found;
-use crate::sim::script::{Produced, Script};
+use crate::sim::script::{Partition, Produced, Script};
+
+/// What an answer is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Truth<'a> {
+    /// What was produced.
+    pub script: &'a Script,
+    /// What was asked of the server.
+    pub clients: &'a Clients,
+    /// What is committed.
+    pub commits: &'a Commits,
+    /// What was inserted.
+    pub inserts: &'a Inserts,
+    /// By which version offsets are decoded.
+    pub versions: &'a Versions,
+}
 
 /// What readers have seen so far.
 #[derive(Debug, Default)]
@@ -36,22 +52,28 @@ impl Queries {
     ///
     /// # Errors
     /// On the first invariant that does not hold.
-    pub fn look(&mut self, answer: &Answer, script: &Script) -> Result<String, Violation> {
+    pub fn look(&mut self, answer: &Answer, truth: Truth<'_>) -> Result<String, Violation> {
         let who = format!("reader {} in session {}", answer.reader, answer.session);
         let seen = match &answer.outcome {
             Ok(seen) => seen,
             Err(Failed::Wrong(invariant, text)) => return Err(Violation::new(invariant, format!("{who}: {text}"))),
             Err(Failed::Excused(cause)) => return Ok(format!("{who} is refused: {cause}")),
+            Err(Failed::Gone(version, cause)) if truth.commits.truncations().any(|at| at > *version) => {
+                return Ok(format!("{who} was too slow for what a TRUNCATE took: {cause}"));
+            }
+            Err(Failed::Gone(_, text)) => return Err(Violation::new("I7", format!("{who}: {text}"))),
         };
         if let Some(committed) = self.asked.remove(&answer.order.asked) {
             behind(&who, seen, &committed)?;
         }
-        prefix(&who, seen, script)?;
-        self.stays(answer, seen, script)?;
+        prefix(&who, seen, truth)?;
+        truth.inserts.seen(&who, seen, truth.clients, truth.commits)?;
+        truth.versions.check(&who, &seen.rows)?;
+        self.stays(answer, seen, truth)?;
         Ok(format!("{who} sees {} rows at {}", seen.rows.count(), seen.version))
     }
 
-    fn stays(&mut self, answer: &Answer, seen: &Seen, script: &Script) -> Result<(), Violation> {
+    fn stays(&mut self, answer: &Answer, seen: &Seen, truth: Truth<'_>) -> Result<(), Violation> {
         let key = (answer.reader, answer.order.freshness == warehouse::read::session::Freshness::Latest);
         let known = self.sessions.entry(key).or_default();
         if known.0 != answer.session {
@@ -59,13 +81,15 @@ impl Queries {
         }
         for (stream, before) in &known.1 {
             let now = seen.rows.of(*stream);
-            let partition = seen.streams.get(stream).and_then(|view| script.of(&view.stream.identity));
-            // A stream that is no more in the vector was closed with nothing committed: its topic is gone.
-            let Some(partition) = partition else { continue };
-            let mut rows = before.rows.iter().filter(|(offset, id)| now.rows.get(offset) != Some(id));
-            let row = rows.find(|(offset, id)| !partition.may_be_gone(**offset, Produced::Row(**id)));
-            let mut errors = before.errors.keys().filter(|offset| !now.errors.contains_key(offset));
-            let error = errors.find(|offset| !partition.may_be_gone(**offset, Produced::Bad));
+            // A stream that is no more in the vector was closed with nothing committed, as its topic is gone, or nothing left of it.
+            let Some(view) = seen.streams.get(stream) else { continue };
+            let partition = truth.script.of(&view.stream.identity);
+            let may_be_gone = |offset, what| partition.is_some_and(|it: &Partition| it.may_be_gone(offset, what));
+            let floor = truth.commits.floor(seen.version, *stream).unwrap_or(Offset(0)).0;
+            let mut rows = before.rows.range(floor..).filter(|(offset, row)| now.rows.get(offset) != Some(row));
+            let row = rows.find(|(offset, row)| !may_be_gone(**offset, Produced::Row(row.id)));
+            let mut errors = before.errors.range(floor..).filter(|(offset, ())| !now.errors.contains_key(offset));
+            let error = errors.find(|(offset, ())| !may_be_gone(**offset, Produced::Bad)).map(|(offset, ())| offset);
             if let Some(gone) = row.map(|(offset, _)| offset).or(error) {
                 let text = format!(
                     "reader {} saw offset {gone} of stream {stream} in session {}, and does not at {} (its end is {:?})",
@@ -95,21 +119,23 @@ fn behind(who: &str, seen: &Seen, committed: &BTreeMap<StreamId, Offset>) -> Res
     Ok(())
 }
 
-/// Each stream is seen as it was produced, from its start to the end that was answered.
-fn prefix(who: &str, seen: &Seen, script: &Script) -> Result<(), Violation> {
+/// Each stream of a partition is seen as it was produced, from its start, or from where a TRUNCATE emptied it, to the end that was answered.
+fn prefix(who: &str, seen: &Seen, truth: Truth<'_>) -> Result<(), Violation> {
     if let Some(stream) = seen.rows.0.keys().find(|stream| !seen.streams.contains_key(stream)) {
         return Err(Violation::new("I3", format!("{who} sees rows of stream {stream}, which is not in its vector")));
     }
-    for (stream, view) in seen.streams.iter() {
+    for (stream, view) in seen.streams.iter().filter(|(_, view)| !view.stream.is_channel()) {
         let end = seen.ends.get(stream).copied().unwrap_or(view.committed);
-        let Some(partition) = script.of(&view.stream.identity) else {
+        let Some(partition) = truth.script.of(&view.stream.identity) else {
             return Err(Violation::new("I1", format!("{who}: stream {stream} is of a partition that never was")));
         };
         let found = seen.rows.of(*stream);
-        partition.compare(view.stream.start.0, end.0, &found.rows, &found.errors).map_err(|cause| {
+        let from =
+            truth.commits.floor(seen.version, *stream).map_or(view.stream.start, |floor| floor.max(view.stream.start));
+        partition.compare(from.0, end.0, &found.rows, &found.errors).map_err(|cause| {
             let text = format!(
                 "{who} at {}: stream {stream} ({:?}) from {} by {} to {end}: {cause}",
-                seen.version, view.stream.identity, view.stream.start, view.committed
+                seen.version, view.stream.identity, from, view.committed
             );
             Violation::new("I1", text)
         })?;
