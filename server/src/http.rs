@@ -54,6 +54,11 @@ fn describe() {
         Unit::Seconds,
         "Duration of an fsync of the write-ahead log"
     );
+    metrics::describe_counter!(
+        "millrace_unknown_fields_total",
+        Unit::Count,
+        "Fields of records that no column of their pipeline takes"
+    );
     metrics::describe_gauge!("millrace_memtable_bytes", Unit::Bytes, "Bytes in memtables that are not being flushed");
     metrics::describe_gauge!("millrace_memory_used_bytes", Unit::Bytes, "Bytes that ingest and queries hold");
     metrics::describe_gauge!("millrace_memory_limit_bytes", Unit::Bytes, "The process's memory limit");

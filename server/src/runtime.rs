@@ -194,6 +194,7 @@ impl Runtime for LocalRuntime {
             of_it.next_retry = of_it.next_retry.max(row.next_retry);
             of_it.hint = of_it.hint.take().or(row.hint);
             of_it.bytes_per_second += row.bytes_per_second;
+            of_it.unknown_fields += task.unknown_fields;
         }
         for id in self.manager.pipelines() {
             let of_it = health.entry(id).or_default();

@@ -396,6 +396,7 @@ pub(super) mod samples {
             stall: None,
             records: 0,
             payload_bytes: 0,
+            unknown_fields: 0,
             memtable_bytes: 0,
             commits: 0,
             last_commit: None,

@@ -1,7 +1,7 @@
 //! What a SEEK would do: each partition's place now and then, resolved once to absolute offsets. The switch itself is the catalog's;
 //! when it happens is decided in `change.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use catalog::{Catalog, Offset, Pipeline, SeekTarget, StartPosition, StreamId, StreamState, StreamView};
 use warehouse::write::source::SourceConnector;
@@ -16,8 +16,11 @@ pub enum SeekTo {
     /// The first record at or after so many milliseconds since 1970 UTC, in every partition.
     Timestamp(i64),
     /// These offsets of these partitions; the others stay where they are.
-    Offsets(BTreeMap<i32, u64>),
+    Offsets(OffsetsByTopic),
 }
+
+/// Offsets by partition, by topic; under `None` those of the only topic that a pipeline reads.
+pub type OffsetsByTopic = BTreeMap<Option<String>, BTreeMap<i32, u64>>;
 
 /// One partition of a SEEK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,20 +80,22 @@ pub async fn resolve(
             pipeline.database, pipeline.name
         ));
     }
-    if let SeekTo::Offsets(offsets) = to {
-        let unknown = offsets.keys().find(|partition| !newest.keys().any(|(_, known)| known == *partition));
-        if let Some(partition) = unknown {
-            let known: BTreeSet<i32> = newest.keys().map(|(_, partition)| *partition).collect();
-            let known: Vec<String> = known.iter().map(i32::to_string).collect();
-            return Err(format!(
-                "SEEK: there is no partition {partition}; the pipeline reads partitions {}",
-                known.join(", ")
-            ));
-        }
-    }
+    let named = match to {
+        SeekTo::Offsets(offsets) => of_partitions(offsets, newest.keys())?,
+        _ => BTreeMap::new(),
+    };
     let mut seeks = Vec::new();
     for ((topic, partition), view) in newest {
-        let Some(then) = offset(connector, pipeline, &topic, partition, to).await? else { continue };
+        let position = match to {
+            SeekTo::Earliest => StartPosition::Earliest,
+            SeekTo::Latest => StartPosition::Latest,
+            SeekTo::Timestamp(millis) => StartPosition::TimestampMillis(*millis),
+            SeekTo::Offsets(_) => match named.get(&(topic.clone(), partition)) {
+                Some(offset) => StartPosition::Offset(*offset),
+                None => continue,
+            },
+        };
+        let then = offset(connector, pipeline, &topic, partition, position).await?;
         let incarnation = view.stream.partition().incarnation.clone();
         let now = visible.get(&view.stream.id).copied().unwrap_or(view.committed).max(view.committed);
         let never_back = *to == SeekTo::Latest;
@@ -124,31 +129,93 @@ async fn still_the_same(
     }
 }
 
-/// The absolute offset of one partition; `None` where it is not named and stays where it is.
+/// The offsets by topic and partition, where each is one that the pipeline reads.
+fn of_partitions<'a>(
+    offsets: &OffsetsByTopic,
+    known: impl Iterator<Item = &'a (String, i32)>,
+) -> Result<BTreeMap<(String, i32), u64>, String> {
+    let mut partitions: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+    known.for_each(|(topic, partition)| partitions.entry(topic).or_default().push(*partition));
+    let topics = partitions.keys().map(|topic| format!("'{topic}'")).collect::<Vec<_>>().join(", ");
+    let mut named = BTreeMap::new();
+    for (topic, offsets) in offsets {
+        let (topic, known) = match topic {
+            Some(topic) => partitions
+                .get_key_value(topic.as_str())
+                .ok_or_else(|| format!("SEEK: the pipeline reads no topic '{topic}'; its topics are {topics}"))?,
+            None if partitions.len() == 1 => partitions.first_key_value().expect("there is one"),
+            None => {
+                let first = partitions.keys().next().copied().unwrap_or_default();
+                return Err(format!(
+                    "SEEK: the pipeline reads the topics {topics}, so a partition needs its topic: OFFSETS ('{first}': 0 = 100, …)"
+                ));
+            }
+        };
+        for (partition, offset) in offsets {
+            if !known.contains(partition) {
+                let known = known.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+                return Err(format!(
+                    "SEEK: topic '{topic}' has no partition {partition}; the pipeline reads partitions {known} of it"
+                ));
+            }
+            if named.insert(((*topic).to_owned(), *partition), *offset).is_some() {
+                return Err(format!("SEEK: partition {partition} of topic '{topic}' is there twice; leave one out"));
+            }
+        }
+    }
+    Ok(named)
+}
+
+/// The absolute offset of one partition. One that is given has to be at the broker.
 async fn offset(
     connector: &dyn SourceConnector,
     pipeline: &Pipeline,
     topic: &str,
     partition: i32,
-    to: &SeekTo,
-) -> Result<Option<Offset>, String> {
-    let position = match to {
-        SeekTo::Earliest => StartPosition::Earliest,
-        SeekTo::Latest => StartPosition::Latest,
-        SeekTo::Timestamp(millis) => StartPosition::TimestampMillis(*millis),
-        SeekTo::Offsets(offsets) => {
-            let Some(offset) = offsets.get(&partition) else { return Ok(None) };
-            let watermarks = connector.watermarks(&pipeline.source, topic, partition).await;
-            let (low, high) = watermarks.map_err(|error| error.to_string())?;
-            if !(low.0..=high.0).contains(offset) {
-                return Err(format!(
-                    "SEEK: the broker has offsets {low} to {high} of partition {partition} of topic {topic:?} ({high} is its \
-                     end), and {offset} is not among them: choose one of these"
-                ));
-            }
-            return Ok(Some(Offset(*offset)));
+    position: StartPosition,
+) -> Result<Offset, String> {
+    if let StartPosition::Offset(offset) = position {
+        let watermarks = connector.watermarks(&pipeline.source, topic, partition).await;
+        let (low, high) = watermarks.map_err(|error| error.to_string())?;
+        if !(low.0..=high.0).contains(&offset) {
+            return Err(format!(
+                "SEEK: the broker has offsets {low} to {high} of partition {partition} of topic {topic:?} ({high} is its \
+                 end), and {offset} is not among them: choose one of these"
+            ));
         }
-    };
-    let resolved = connector.resolve(&pipeline.source, topic, partition, &position).await;
-    resolved.map(Some).map_err(|error| error.to_string())
+        return Ok(Offset(offset));
+    }
+    connector.resolve(&pipeline.source, topic, partition, &position).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(offsets: &[(Option<&str>, i32, u64)], known: &[(&str, i32)]) -> Result<Vec<(String, i32, u64)>, String> {
+        let mut given = OffsetsByTopic::new();
+        for (topic, partition, offset) in offsets {
+            given.entry(topic.map(str::to_owned)).or_default().insert(*partition, *offset);
+        }
+        let known: Vec<(String, i32)> =
+            known.iter().map(|(topic, partition)| ((*topic).to_owned(), *partition)).collect();
+        let named = of_partitions(&given, known.iter())?;
+        Ok(named.into_iter().map(|((topic, partition), offset)| (topic, partition, offset)).collect())
+    }
+
+    #[test]
+    fn a_partition_without_a_topic_is_one_of_the_only_topic() {
+        let (one, two) = ([("a", 0), ("a", 1)], [("a", 0), ("b", 0), ("b", 1)]);
+        assert_eq!(of(&[(None, 1, 5)], &one), Ok(vec![("a".to_owned(), 1, 5)]));
+        assert_eq!(of(&[(Some("b"), 1, 5), (Some("a"), 0, 7)], &two).unwrap().len(), 2);
+        for (offsets, known, words) in [
+            (&[(None, 0, 5)][..], &two[..], "a partition needs its topic: OFFSETS ('a': 0 = 100, …)"),
+            (&[(Some("c"), 0, 5)], &two, "reads no topic 'c'; its topics are 'a', 'b'"),
+            (&[(Some("a"), 1, 5)], &two, "topic 'a' has no partition 1; the pipeline reads partitions 0 of it"),
+            (&[(None, 0, 5), (Some("a"), 0, 6)], &one, "partition 0 of topic 'a' is there twice"),
+        ] {
+            let error = of(offsets, known).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 }

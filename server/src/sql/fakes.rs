@@ -143,7 +143,7 @@ impl PipelineControl for FakeControl {
             SeekTo::Earliest => 0,
             SeekTo::Latest => 50,
             SeekTo::Timestamp(_) => 30,
-            SeekTo::Offsets(offsets) => offsets[&3],
+            SeekTo::Offsets(offsets) => offsets[&None][&3],
         };
         Ok(vec![PartitionSeek { topic: "t".into(), partition: 3, now: Offset(40), then: Offset(then) }])
     }

@@ -14,7 +14,7 @@ use warehouse::care::verify::{Depth, StreamVerdict};
 use warehouse::read::engine::{ReadAnswer, ReadQuery};
 use warehouse::read::errors::ReadError;
 
-pub use crate::manager::seek::{PartitionSeek, SeekTo};
+pub use crate::manager::seek::{OffsetsByTopic, PartitionSeek, SeekTo};
 
 /// Plans and runs queries over snapshots.
 #[async_trait]
@@ -198,7 +198,7 @@ pub struct PipelineHealth {
     pub bytes_per_second: f64,
     /// What to do about it, in a sentence.
     pub hint: Option<String>,
-    /// Fields of records that its SELECT names nowhere, since it was started.
+    /// Fields of records that its SELECT names nowhere, since its tasks were started.
     pub unknown_fields: u64,
 }
 

@@ -7,6 +7,7 @@ use catalog::PartitionTransform;
 use datafusion::sql::sqlparser::ast;
 
 use super::headings::Heading;
+use super::seams::OffsetsByTopic;
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,7 +229,7 @@ pub(crate) enum SeekClause {
     Earliest,
     Latest,
     Timestamp(String),
-    Offsets(BTreeMap<i32, u64>),
+    Offsets(OffsetsByTopic),
 }
 
 /// What of a pipeline becomes another.

@@ -80,7 +80,9 @@ impl Operation {
             1 => Statement::Seek(SeekTo::Latest),
             // A record's time tells its id.
             2 => Statement::Seek(SeekTo::Timestamp(1_700_000_000_000 + draw.number(0, 600) as i64)),
-            3 => Statement::Seek(SeekTo::Offsets([(partition, draw.number(at.low, at.high + 1))].into())),
+            3 => Statement::Seek(SeekTo::Offsets(
+                [(None, [(partition, draw.number(at.low, at.high + 1))].into())].into(),
+            )),
             _ => {
                 let mark = Mark(b'a' + number % MARKS);
                 Statement::Alter(draw.number(1, 6) as u32, draw.one_of(&[400, 1_200, 4_000]), mark)

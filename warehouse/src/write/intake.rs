@@ -57,6 +57,7 @@ pub(super) struct Logging {
     pub epoch: Epoch,
     pub durable: Durable,
     pub payload_bytes: u64,
+    pub unknown_fields: u64,
     pub newest_timestamp_ms: Option<i64>,
 }
 
@@ -120,6 +121,7 @@ pub(super) struct Decoded {
     charge: Charge,
     record: Record,
     payload_bytes: u64,
+    unknown_fields: u64,
     newest_timestamp_ms: Option<i64>,
 }
 
@@ -290,12 +292,13 @@ impl Intake {
         crash_point("decode.before");
         let payload_bytes = fetched.records.bytes() as u64;
         let newest_timestamp_ms = fetched.records.iter().filter_map(|record| record.timestamp_ms).max();
-        let (batch, payload) = self.decode(origin, fetched).await;
+        let (batch, payload, unknown_fields) = self.decode(origin, fetched).await;
         let decoded = Decoded {
             charge: self.budget.charge(batch.bytes()),
             batch,
             record: Record { stream: stream.0, epoch: epoch.0, payload },
             payload_bytes,
+            unknown_fields,
             newest_timestamp_ms,
         };
         match first_error(&decoded.batch).filter(|_| self.pipeline.settings.errors == ErrorPolicy::Pause) {
@@ -323,17 +326,20 @@ impl Intake {
         self.give_up(stream, StreamCondition::BadRecord { offset, message }).await
     }
 
-    async fn decode(&mut self, origin: StreamOrigin, fetched: Fetched) -> (Batch, bytes::Bytes) {
+    /// The batch, its form in the log, and how many fields of its records nobody asked for.
+    async fn decode(&mut self, origin: StreamOrigin, fetched: Fetched) -> (Batch, bytes::Bytes, u64) {
         let mut decoder = self.decoder.take().expect("the decoder is put back below");
         let (fence, schema) = (self.pipeline.fence, self.table.schema);
-        let (decoder, batch, payload) = compute(&*self.world.compute, move || {
+        let (decoder, batch, payload, unknown_fields) = compute(&*self.world.compute, move || {
+            let before = decoder.unknown_fields();
             let batch = decoder.decode(&origin, &fetched);
             let payload = batch.encode(fence, schema);
-            (decoder, batch, payload)
+            let unknown_fields = decoder.unknown_fields() - before;
+            (decoder, batch, payload, unknown_fields)
         })
         .await;
         self.decoder = Some(decoder);
-        (batch, payload)
+        (batch, payload, unknown_fields)
     }
 
     /// Appends. A full disk is waited out, and commands are heard meanwhile: a stream that moves, or a task that ends, must not
@@ -344,8 +350,9 @@ impl Intake {
         let epoch = Epoch(decoded.record.epoch);
         match self.wal.append(decoded.record.clone()).await {
             Ok(durable) => {
-                let Decoded { batch, charge, payload_bytes, newest_timestamp_ms, .. } = decoded;
-                let logging = Logging { batch, charge, epoch, durable, payload_bytes, newest_timestamp_ms };
+                let Decoded { batch, charge, payload_bytes, unknown_fields, newest_timestamp_ms, .. } = decoded;
+                let logging =
+                    Logging { batch, charge, epoch, durable, payload_bytes, unknown_fields, newest_timestamp_ms };
                 self.tell(IntakeEvent::Logging(Box::new(logging))).await
             }
             Err(error @ WalError::DiskFull) => {

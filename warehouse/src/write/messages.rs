@@ -224,6 +224,8 @@ pub struct TaskReport {
     pub records: u64,
     /// Payload bytes decoded since it started.
     pub payload_bytes: u64,
+    /// Fields of records that its pipeline's SELECT names nowhere, since it started.
+    pub unknown_fields: u64,
     /// Bytes in its memtable that are not being flushed.
     pub memtable_bytes: u64,
     /// Commits since it started.

@@ -259,6 +259,8 @@ impl Task {
                 let ledger = logging.batch.ledger;
                 running.report.records += ledger.rows + ledger.errors + ledger.filtered;
                 running.report.payload_bytes += logging.payload_bytes;
+                running.report.unknown_fields += logging.unknown_fields;
+                metrics::counter!("millrace_unknown_fields_total").increment(logging.unknown_fields);
                 running.logging.push_back(logging);
             }
             Some(IntakeEvent::HighWatermark(stream, offset)) => {

@@ -18,7 +18,7 @@ fn i1_a_seek_commits_what_is_visible_and_reads_again_in_new_streams() {
     stage.live("w", &MemoryDisk::new(), async |process| {
         let id = process.pipeline.id;
         process.until_visible(&[(0, 100), (1, 30)]).await;
-        let to = SeekTo::Offsets([(0, 40)].into());
+        let to = SeekTo::Offsets([(None, [(0, 40)].into())].into());
         let preview = process.control.preview_seek(id, &to).await.unwrap();
         assert_eq!(told(&preview), [(0, 100, 40, 0, 60)], "partition 1 is not named");
         let rows = process.control.seek(id, &to).await.unwrap();
@@ -60,12 +60,12 @@ fn an_offset_that_the_broker_does_not_have_is_refused_with_those_that_it_has() {
     stage.live("w", &MemoryDisk::new(), async |process| {
         let id = process.pipeline.id;
         process.until_visible(&[(0, 10)]).await;
-        let beyond = process.control.seek(id, &SeekTo::Offsets([(0, 11)].into())).await.unwrap_err();
+        let beyond = process.control.seek(id, &SeekTo::Offsets([(None, [(0, 11)].into())].into())).await.unwrap_err();
         assert!(
             beyond.contains("offsets 0 to 10 of partition 0") && beyond.contains("11 is not among them"),
             "{beyond}"
         );
-        let unknown = process.control.seek(id, &SeekTo::Offsets([(7, 1)].into())).await.unwrap_err();
+        let unknown = process.control.seek(id, &SeekTo::Offsets([(None, [(7, 1)].into())].into())).await.unwrap_err();
         assert!(unknown.contains("no partition 7") && unknown.contains("partitions 0"), "{unknown}");
         assert!(!process.control.is_changing(id).await.unwrap(), "nothing has begun");
     });

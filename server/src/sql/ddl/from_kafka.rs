@@ -125,7 +125,7 @@ impl Ddl<'_> {
     ) -> Plan {
         let mut table = new_table(database, &from.create);
         if table.columns.is_empty() {
-            let column = |of: &InferredColumn| NewColumn::new(of.name.clone(), of.kind.clone(), of.nullable);
+            let column = |of: &InferredColumn| NewColumn::new(of.name.clone(), of.kind.clone(), true);
             table.columns = inferred.columns.iter().map(column).collect();
         }
         let renamed = inferred.columns.iter().filter(|column| column.name != column.field);
@@ -194,7 +194,6 @@ fn as_given(columns: &[ColumnClause]) -> Inferred {
         name: of.name.clone(),
         field: of.name.clone(),
         kind: of.kind.clone(),
-        nullable: of.nullable,
         sample: None,
         why: "as given".to_owned(),
     };
@@ -255,12 +254,12 @@ impl Plan {
 /// statements that make the same.
 fn answer(plan: &Plan, table: &Table, pipeline: &Pipeline) -> RecordBatch {
     let mut rows: Vec<[Option<String>; 6]> = Vec::new();
-    for column in &plan.columns {
+    for (column, made) in plan.columns.iter().zip(&plan.table.columns) {
         rows.push([
             Some("column".to_owned()),
             Some(column.name.clone()),
             Some(mysql_type(&column.kind)),
-            Some(if column.nullable { "YES" } else { "NO" }.to_owned()),
+            Some(if made.nullable { "YES" } else { "NO" }.to_owned()),
             column.sample.clone(),
             Some(column.why.clone()),
         ]);

@@ -1,7 +1,7 @@
 //! ALTER PIPELINE:
 //!
 //! ```sql
-//! [EXPLAIN] ALTER PIPELINE p SEEK TO EARLIEST | LATEST | TIMESTAMP '…' | OFFSETS (partition: offset, …)
+//! [EXPLAIN] ALTER PIPELINE p SEEK TO EARLIEST | LATEST | TIMESTAMP '…' | OFFSETS (['topic':] partition = offset, …)
 //! [EXPLAIN] ALTER PIPELINE p [AS SELECT … [FROM KAFKA] [WHERE …]] [SOURCE (key = value, …)] [SET (key = value, …)]
 //!   [ON GAP SKIP | PAUSE] [ON ERROR TABLE | PAUSE]
 //! ```
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::super::seams::OffsetsByTopic;
 use super::super::statement::{AlterClauses, AlterPipeline, DefinitionClauses, SeekClause, Statement};
 use super::cursor::{Cursor, Parsed};
 use super::pipeline::{pairs, policies};
@@ -42,16 +43,21 @@ fn seek(cursor: &mut Cursor<'_>) -> Parsed<SeekClause> {
             cursor.parser.advance_token();
             return offsets(cursor).map(SeekClause::Offsets);
         }
-        _ => return cursor.expected("EARLIEST, LATEST, TIMESTAMP '…' or OFFSETS (partition: offset, …)"),
+        _ => return cursor.expected("EARLIEST, LATEST, TIMESTAMP '…' or OFFSETS (partition = offset, …)"),
     }
     Ok(SeekClause::Earliest)
 }
 
-/// `(0: 100, 3: 7)`.
-fn offsets(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<i32, u64>> {
-    let mut offsets = BTreeMap::new();
+/// `(0 = 100, 3 = 7)` of the only topic, or `('clicks': 0 = 100, 1 = 20, 'views': 0 = 7)`. A colon stands for `=` too.
+fn offsets(cursor: &mut Cursor<'_>) -> Parsed<OffsetsByTopic> {
+    let mut offsets = OffsetsByTopic::new();
+    let mut topic = None;
     cursor.expect(&Token::LParen)?;
     loop {
+        if !matches!(cursor.parser.peek_token_ref().token, Token::Number(..)) {
+            topic = Some(cursor.identifier()?);
+            cursor.expect(&Token::Colon)?;
+        }
         let Ok(partition) = i32::try_from(cursor.parser.parse_literal_uint()?) else {
             return cursor.expected("the number of a partition");
         };
@@ -59,7 +65,7 @@ fn offsets(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<i32, u64>> {
             cursor.expect(&Token::Eq)?;
         }
         let offset = cursor.parser.parse_literal_uint()?;
-        if offsets.insert(partition, offset).is_some() {
+        if offsets.entry(topic.clone()).or_default().insert(partition, offset).is_some() {
             return cursor.expected(&format!("partition {partition} only once"));
         }
         if !cursor.take(&Token::Comma) {

@@ -328,11 +328,20 @@ fn a_seek_goes_to_a_word_a_moment_or_offsets_of_partitions() {
     assert_eq!(seek("alter pipeline d.p seek to latest;"), SeekClause::Latest);
     let moment = SeekClause::Timestamp("2026-01-31 12:00:00".into());
     assert_eq!(seek("ALTER PIPELINE p SEEK TO TIMESTAMP '2026-01-31 12:00:00'"), moment);
-    assert_eq!(seek("ALTER PIPELINE p SEEK TO OFFSETS (0: 100, 3: 7)"), SeekClause::Offsets([(0, 100), (3, 7)].into()));
+    let only = SeekClause::Offsets([(None, [(0, 100), (3, 7)].into())].into());
+    assert_eq!(seek("ALTER PIPELINE p SEEK TO OFFSETS (0: 100, 3: 7)"), only);
+    assert_eq!(seek("ALTER PIPELINE p SEEK TO OFFSETS (0 = 100, 3 = 7)"), only);
+    let (clicks, views) =
+        ((Some("clicks".into()), [(0, 10), (1, 20)].into()), (Some("my.views".into()), [(0, 5)].into()));
+    let several = SeekClause::Offsets([clicks, views].into());
+    assert_eq!(seek("ALTER PIPELINE p SEEK TO OFFSETS (clicks: 0 = 10, 1:20, 'my.views': 0 = 5)"), several);
     assert!(alter("EXPLAIN ALTER PIPELINE p SEEK TO LATEST").explain);
     for (text, words) in [
         ("ALTER PIPELINE p SEEK TO 5", "EARLIEST, LATEST, TIMESTAMP"),
         ("ALTER PIPELINE p SEEK TO OFFSETS (0: 1, 0: 2)", "partition 0 only once"),
+        ("ALTER PIPELINE p SEEK TO OFFSETS ('a': 0 = 1, 'b': 0 = 1, 'a': 0 = 2)", "partition 0 only once"),
+        ("ALTER PIPELINE p SEEK TO OFFSETS ('a' 0 = 1)", ":"),
+        ("ALTER PIPELINE p SEEK TO OFFSETS ()", "Expected"),
         ("ALTER PIPELINE p SEEK TO OFFSETS 5", "("),
         ("ALTER PIPELINE p", "SEEK TO, AS SELECT, SET"),
     ] {

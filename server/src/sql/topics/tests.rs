@@ -122,10 +122,10 @@ async fn a_table_from_a_topic_is_made_with_its_pipeline_and_shows_what_it_chose(
     assert_eq!(
         columns,
         [
-            "column Id bigint NO 0",
-            "column kind text NO k0",
-            "column at timestamp NO 2013-01-01T00:00:00Z",
-            r#"column tags json NO ["a"]"#
+            "column Id bigint YES 0",
+            "column kind text YES k0",
+            "column at timestamp YES 2013-01-01T00:00:00Z",
+            r#"column tags json YES ["a"]"#
         ]
     );
     assert_eq!(made.rows[0][5], "whole numbers in all 6 records");

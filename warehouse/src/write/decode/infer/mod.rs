@@ -2,7 +2,8 @@
 //!
 //! What is promised: every record of the sample becomes a row of the columns inferred. What a later record holds, nobody
 //! knows; so a type is the narrowest that holds the sample without loss, and where kinds are mixed it is JSON, which takes
-//! any value. The rules are in `docs/sql.md`.
+//! any value. No column is NOT NULL: that a field was never missing says nothing of the next record, and where it was wrong,
+//! rows would be lost to the error table. The rules are in `docs/sql.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,8 +29,6 @@ pub struct InferredColumn {
     pub field: String,
     /// Its type.
     pub kind: ColumnType,
-    /// Whether a record of the sample has no value for it.
-    pub nullable: bool,
     /// The first value, as its JSON text or a string's characters.
     pub sample: Option<String>,
     /// Why it is of this type, in a few words.
@@ -156,13 +155,12 @@ impl Fields {
             }
             names.insert(name.to_ascii_lowercase());
             let (kind, found) = all.kind();
-            let nullable = own.values() < inferred.objects as u64;
-            let why = match nullable {
+            let why = match own.values() < inferred.objects as u64 {
                 false => format!("{found} in all {} records", inferred.objects),
                 true => format!("{found} in {} of {} records", own.values(), inferred.objects),
             };
             let sample = own.first().map(str::to_owned);
-            inferred.columns.push(InferredColumn { name, field: field.name, kind, nullable, sample, why });
+            inferred.columns.push(InferredColumn { name, field: field.name, kind, sample, why });
         }
     }
 }

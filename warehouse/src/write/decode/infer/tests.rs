@@ -14,10 +14,9 @@ fn of(records: &[&str]) -> Inferred {
     infer(records.iter().map(|record| Some(record.as_bytes())))
 }
 
-/// `name type null` of each column.
+/// `name type` of each column.
 fn columns(inferred: &Inferred) -> Vec<String> {
-    let null = |column: &InferredColumn| if column.nullable { "null" } else { "not null" };
-    let text = |column: &InferredColumn| format!("{} {} {}", column.name, mysql_type(&column.kind), null(column));
+    let text = |column: &InferredColumn| format!("{} {}", column.name, mysql_type(&column.kind));
     inferred.columns.iter().map(text).collect()
 }
 
@@ -59,9 +58,9 @@ fn types_are_the_narrowest_that_hold_the_sample() {
 }
 
 #[test]
-fn a_column_is_nullable_where_a_record_has_no_value() {
+fn a_column_tells_in_how_many_records_it_was() {
     let inferred = of(&[r#"{"a":1,"b":"x","c":null}"#, r#"{"b":"y","a":2,"d":true}"#]);
-    assert_eq!(columns(&inferred), ["a bigint not null", "b text not null", "c text null", "d tinyint(1) null"]);
+    assert_eq!(columns(&inferred), ["a bigint", "b text", "c text", "d tinyint(1)"]);
     assert_eq!(inferred.columns[0].why, "whole numbers in all 2 records");
     assert_eq!(inferred.columns[3].why, "booleans in 1 of 2 records");
     assert_eq!(inferred.columns[1].sample.as_deref(), Some("x"));
@@ -96,7 +95,7 @@ fn names_that_cannot_be_columns_are_renamed_or_left_out_and_noted() {
 #[test]
 fn spellings_of_one_name_in_different_records_are_one_column() {
     let inferred = of(&[r#"{"Id":1}"#, r#"{"id":2.5}"#, r#"{"ID":null}"#]);
-    assert_eq!(columns(&inferred), ["Id double null"]);
+    assert_eq!(columns(&inferred), ["Id double"]);
     assert_eq!(inferred.notes.len(), 2, "{inferred:?}");
 }
 
@@ -104,7 +103,7 @@ fn spellings_of_one_name_in_different_records_are_one_column() {
 fn records_that_are_no_objects_are_counted_and_do_not_count() {
     let inferred = infer([Some(&b"{\"a\":1}"[..]), None, Some(b"[1]"), Some(b"\xff"), Some(b"{\"a\":2")]);
     assert_eq!((inferred.records, inferred.objects), (5, 1));
-    assert_eq!(columns(&inferred), ["a bigint not null"]);
+    assert_eq!(columns(&inferred), ["a bigint"]);
     assert!(inferred.notes[0].starts_with("4 of the 5 records"), "{inferred:?}");
     assert_eq!(infer([]), Inferred::default());
 }
@@ -119,26 +118,26 @@ fn the_flights_of_2013() {
     assert_eq!(
         columns(&inferred),
         [
-            "year bigint not null",
-            "month bigint not null",
-            "day bigint not null",
+            "year bigint",
+            "month bigint",
+            "day bigint",
             // Written as 517.0, null where the flight was cancelled.
-            "dep_time double null",
-            "sched_dep_time bigint not null",
-            "dep_delay double null",
-            "arr_time double null",
-            "sched_arr_time bigint not null",
-            "arr_delay double null",
-            "carrier text not null",
-            "flight bigint not null",
-            "tailnum text null",
-            "origin text not null",
-            "dest text not null",
-            "air_time double null",
-            "distance bigint not null",
-            "hour bigint not null",
-            "minute bigint not null",
-            "time_hour timestamp not null",
+            "dep_time double",
+            "sched_dep_time bigint",
+            "dep_delay double",
+            "arr_time double",
+            "sched_arr_time bigint",
+            "arr_delay double",
+            "carrier text",
+            "flight bigint",
+            "tailnum text",
+            "origin text",
+            "dest text",
+            "air_time double",
+            "distance bigint",
+            "hour bigint",
+            "minute bigint",
+            "time_hour timestamp",
         ]
     );
 }
@@ -173,7 +172,7 @@ fn object() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Every record of the sample becomes a row of what was inferred from it, with a value where it says NOT NULL.
+    /// Every record of the sample becomes a row of what was inferred from it.
     #[test]
     fn what_was_inferred_holds_the_sample(objects in prop::collection::vec(object(), 1..12)) {
         let inferred = infer(objects.iter().map(|object| Some(object.as_bytes())));
@@ -191,10 +190,9 @@ proptest! {
         let decoded = json::JsonDecoder::new(fields, 1 << 20).decode(&records);
         prop_assert!(decoded.errors.is_empty() && decoded.flaws.is_empty(), "{decoded:?} of {inferred:?}");
         let mut names = BTreeSet::new();
-        for (index, column) in inferred.columns.iter().enumerate() {
+        for column in &inferred.columns {
             prop_assert!(check_column_name(&column.name).is_ok(), "{column:?}");
             prop_assert!(names.insert(column.name.to_ascii_lowercase()), "{column:?} is there twice");
-            prop_assert!(column.nullable || decoded.rows.column(index).null_count() == 0, "{column:?}");
         }
     }
 }
