@@ -193,6 +193,14 @@ fn object_query(what: &ShowWhat, database: &str, filter: &ShowFilter) -> Option<
         ShowWhat::Pipelines { database: None } => {
             show("SELECT * FROM system.pipelines".to_owned(), "name", "database_name, name")
         }
+        ShowWhat::Topics(source) => {
+            let arguments = source.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)));
+            let arguments = arguments.collect::<Vec<_>>().join(", ");
+            let select = format!(
+                "SELECT topic, count(*) AS partitions, sum(records) AS records FROM kafka_topics({arguments}) GROUP BY topic"
+            );
+            show(select, "topic", "topic")
+        }
         ShowWhat::Triggers => show(
             "SELECT TRIGGER_NAME AS `Trigger`, EVENT_MANIPULATION AS `Event`, EVENT_OBJECT_TABLE AS `Table`, \
              ACTION_STATEMENT AS `Statement`, ACTION_TIMING AS `Timing`, CREATED AS `Created` \
@@ -256,6 +264,7 @@ mod tests {
             ShowWhat::Indexes { table },
             ShowWhat::Pipelines { database: None },
             ShowWhat::Pipelines { database: Some("d".into()) },
+            ShowWhat::Topics([("brokers".to_owned(), "it's".to_owned())].into()),
             ShowWhat::Tasks,
             ShowWhat::Workers,
             ShowWhat::Streams,

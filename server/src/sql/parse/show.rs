@@ -1,13 +1,16 @@
 //! SHOW: which noun, of what, filtered how.
 
+use std::collections::BTreeMap;
+
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::super::statement::{Account, Name, Show, ShowFilter, ShowWhat, Statement};
 use super::cursor::{Cursor, Parsed};
+use super::pipeline::pairs;
 use super::{Fault, user};
 
 /// What SHOW can show, for the message about what it cannot.
-const NOUNS: &str = "DATABASES, TABLES, COLUMNS, CREATE TABLE, PIPELINES, TASKS, WORKERS, STREAMS, INCIDENTS, SETTINGS, \
+const NOUNS: &str = "DATABASES, TABLES, COLUMNS, CREATE TABLE, PIPELINES, TOPICS, TASKS, WORKERS, STREAMS, INCIDENTS, SETTINGS, \
                      VARIABLES, STATUS, WARNINGS, GRANTS, USERS or PROCESSLIST";
 
 /// SHOW …
@@ -82,6 +85,7 @@ fn what_of(cursor: &mut Cursor<'_>, noun: &str, full: bool) -> Parsed<ShowWhat> 
         "INDEXES",
         "KEYS",
         "PIPELINES",
+        "TOPICS",
         "CHARACTER",
         "PROCEDURE",
         "FUNCTION",
@@ -103,6 +107,7 @@ fn what_of(cursor: &mut Cursor<'_>, noun: &str, full: bool) -> Parsed<ShowWhat> 
         "COLUMNS" | "FIELDS" => Ok(ShowWhat::Columns { full, table: table(cursor)? }),
         "INDEX" | "INDEXES" | "KEYS" => Ok(ShowWhat::Indexes { table: table(cursor)? }),
         "PIPELINES" => Ok(ShowWhat::Pipelines { database: database(cursor)? }),
+        "TOPICS" => Ok(ShowWhat::Topics(broker(cursor)?)),
         "CHARACTER" => {
             cursor.expect_word("SET")?;
             Ok(ShowWhat::Charset)
@@ -162,6 +167,17 @@ fn of(cursor: &mut Cursor<'_>) -> bool {
 
 fn database(cursor: &mut Cursor<'_>) -> Parsed<Option<String>> {
     if of(cursor) { cursor.identifier().map(Some) } else { Ok(None) }
+}
+
+/// `FROM 'host:9092'`, or `FROM KAFKA (brokers = 'host:9092', …)` where it takes more than an address.
+fn broker(cursor: &mut Cursor<'_>) -> Parsed<BTreeMap<String, String>> {
+    if !of(cursor) {
+        return cursor.expected("FROM 'host:9092' or FROM KAFKA (…)");
+    }
+    if cursor.take_word("KAFKA") {
+        return pairs(cursor);
+    }
+    Ok(BTreeMap::from([("brokers".to_owned(), cursor.string()?)]))
 }
 
 /// `FROM t`, `FROM db.t`, `FROM t FROM db`.

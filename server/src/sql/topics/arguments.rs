@@ -1,4 +1,4 @@
-//! The arguments of `kafka(…)` as text: `name = value` or `name => value`. Owns what may stand there, not what it means.
+//! The arguments of `kafka(…)` and `kafka_topics(…)` as text: `name = value` or `name => value`. Owns what may stand there, not what it means.
 
 use std::collections::BTreeMap;
 
@@ -8,40 +8,40 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::mysql::SqlError;
 
-/// The arguments by their names in lower case.
-pub(super) fn pairs(given: &TableFunctionArgs) -> Result<BTreeMap<String, String>, SqlError> {
+/// The arguments by their names in lower case; `function` is what is called, for errors.
+pub(super) fn pairs(function: &str, given: &TableFunctionArgs) -> Result<BTreeMap<String, String>, SqlError> {
     let mut pairs = BTreeMap::new();
     for argument in &given.args {
-        let (name, value) = pair(argument)?;
+        let (name, value) = pair(function, argument)?;
         if pairs.insert(name.clone(), value).is_some() {
-            return Err(SqlError::other(format!("kafka(…): {name} is given twice; leave one out")));
+            return Err(SqlError::other(format!("{function}(…): {name} is given twice; leave one out")));
         }
     }
     Ok(pairs)
 }
 
-fn pair(argument: &FunctionArg) -> Result<(String, String), SqlError> {
+fn pair(function: &str, argument: &FunctionArg) -> Result<(String, String), SqlError> {
     let (name, value) = match argument {
         FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => (Some(name.value.clone()), value),
         FunctionArg::ExprNamed { name, arg: FunctionArgExpr::Expr(value), .. } => (text_of_name(name), value),
         FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp { left, op: BinaryOperator::Eq, right })) => {
             (text_of_name(left), right.as_ref())
         }
-        other => return Err(no_pair(other)),
+        other => return Err(no_pair(function, other)),
     };
-    let name = name.ok_or_else(|| no_pair(argument))?.to_ascii_lowercase();
+    let name = name.ok_or_else(|| no_pair(function, argument))?.to_ascii_lowercase();
     let value = text_of_value(value).ok_or_else(|| {
         let message = format!(
-            "kafka(…): {name} = {value} is no value; write a text in quotes, a number, or timestamp '2013-01-31 12:00:00'"
+            "{function}(…): {name} = {value} is no value; write a text in quotes, a number, or timestamp '2013-01-31 12:00:00'"
         );
         SqlError::other(message)
     })?;
     Ok((name, value))
 }
 
-fn no_pair(argument: &FunctionArg) -> SqlError {
+fn no_pair(function: &str, argument: &FunctionArg) -> SqlError {
     SqlError::other(format!(
-        "kafka(…): {argument} is no argument; write name = value, as in kafka(brokers = 'host:9092', topic = 'clicks')"
+        "{function}(…): {argument} is no argument; write name = value, as in {function}(brokers = 'host:9092', topic = 'clicks')"
     ))
 }
 

@@ -1,8 +1,8 @@
-//! From the arguments of `kafka(…)` to what it asks for. Pure.
+//! From the arguments of `kafka(…)` and `kafka_topics(…)` to what they ask for. Pure.
 
 use std::collections::BTreeMap;
 
-use catalog::StartPosition;
+use catalog::{KafkaSource, StartPosition};
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use warehouse::read::topic::{OnError, PayloadFormat, Position, TopicColumn, TopicQuery};
 
@@ -80,6 +80,25 @@ pub(super) fn query(pairs: &BTreeMap<String, String>) -> Result<TopicQuery, SqlE
         read_committed: switch("read_committed")?,
         max_record_bytes,
     })
+}
+
+/// Which topics `kafka_topics(…)` lists: all, where it names none.
+///
+/// # Errors
+/// A sentence with the argument, the cause and the next step.
+pub(super) fn topics(pairs: &BTreeMap<String, String>) -> Result<KafkaSource, SqlError> {
+    if let Some(name) = ["start", "format"].into_iter().find(|name| pairs.contains_key(*name)) {
+        return Err(SqlError::other(format!(
+            "kafka_topics(…): {name} is a pipeline's, and no record is read here; leave it out"
+        )));
+    }
+    let mut of_source = pairs.clone();
+    of_source.insert("format".to_owned(), "json".to_owned());
+    if !["topic", "topics", "topic_pattern"].iter().any(|name| pairs.contains_key(*name)) {
+        of_source.insert("topic_pattern".to_owned(), ".*".to_owned());
+    }
+    let source = pipeline_settings::source(&of_source, &[]);
+    source.map_err(|error| SqlError::other(error.replacen("KAFKA", "kafka_topics(…)", 1)))
 }
 
 /// `earliest`, `latest`, an offset, `-n`, a moment, or `partition:offset` of some partitions.

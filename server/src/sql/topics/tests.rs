@@ -106,6 +106,43 @@ async fn a_call_that_is_wrong_says_where_and_what_would_be_right() {
     assert_eq!(client.row(&format!("{sql}, on_error = 'null')")).await, ["NULL"]);
 }
 
+#[tokio::test]
+async fn topics_are_listed_with_how_much_is_in_them() {
+    let (front, mut client) = client().await;
+    front.broker.create_topic("other", 1);
+    let list = client.ask(&format!("SELECT * FROM kafka_topics({BROKERS})")).await;
+    assert_eq!(list.headings, ["topic", "partition", "earliest", "latest", "records"]);
+    let shown: Vec<String> = list.rows.iter().map(|row| row.join(" ")).collect();
+    assert_eq!(shown, ["clicks 0 0 3 3", "clicks 1 0 3 3", "other 0 0 0 0"]);
+    let show = client.ask("SHOW TOPICS FROM 'b:9092'").await;
+    assert_eq!(show.headings, ["topic", "partitions", "records"]);
+    let shown: Vec<String> = show.rows.iter().map(|row| row.join(" ")).collect();
+    assert_eq!(shown, ["clicks 2 6", "other 1 0"]);
+    for (sql, rows) in [
+        ("SHOW TOPICS FROM 'b:9092' LIKE 'oth%'", "other 1 0"),
+        ("SHOW TOPICS IN KAFKA (brokers = 'b:9092', security.protocol = 'plaintext') WHERE records > 0", "clicks 2 6"),
+        ("SELECT latest FROM KAFKA_TOPICS(brokers => 'b', topics => 'clicks') t WHERE t.`partition` = 1", "3"),
+        ("SELECT count(*) FROM kafka_topics(brokers = 'b', topic_pattern = 'none_.*')", "0"),
+        ("SELECT count(*) FROM kafka(brokers = 'b', topic = 'clicks') k, kafka_topics(brokers = 'b') t", "18"),
+    ] {
+        assert_eq!(client.row(sql).await.join(" "), rows, "{sql}");
+    }
+    for (sql, words) in [
+        ("SHOW TOPICS", "FROM 'host:9092' or FROM KAFKA (…)"),
+        ("SHOW TOPICS FROM KAFKA (topic = 'clicks')", "kafka_topics(…): brokers is missing"),
+        (
+            "SELECT * FROM kafka_topics(brokers = 'b', topic = 'none')",
+            "kafka_topics(…): topic \"none\" does not exist at b",
+        ),
+        ("SELECT * FROM kafka_topics('b')", "kafka_topics(…): 'b' is no argument"),
+        ("SELECT * FROM kafka_topics(brokers = 'b', format = 'raw')", "format is a pipeline's"),
+        ("SELECT * FROM kafka_topics(broker = 'b')", "did you mean brokers?"),
+    ] {
+        let (_, message) = client.fail(sql).await;
+        assert!(message.contains(words), "{sql}: {message}");
+    }
+}
+
 const TABLE: &str = "CREATE TABLE clicks FROM KAFKA (brokers = 'b:9092', topic = 'clicks') PARTITION BY day(at) \
                      ORDER BY (id) WITH (flush_interval = '1s')";
 

@@ -7,8 +7,10 @@
 //! ```
 //!
 //! Where a range ends is decided before the first record is read, so that a query ends however much is produced meanwhile.
+//! `kafka_topics(…)` lists what there is to read.
 //! A record that cannot become a row is an error, a hole or NULLs, as the query says; nothing of it is kept anywhere.
 
+mod list;
 mod prune;
 mod query;
 mod ranges;
@@ -17,6 +19,7 @@ mod sample;
 mod scan;
 mod table;
 
+pub use list::topic_list;
 pub use query::{OnError, PayloadFormat, Position, TopicColumn, TopicQuery};
 pub use ranges::resolve_ranges;
 pub use sample::{SAMPLE_RECORDS, sample};

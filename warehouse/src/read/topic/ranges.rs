@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use catalog::{Offset, OffsetRange, StartPosition};
+use catalog::{KafkaSource, Offset, OffsetRange, StartPosition, Topics};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::query::{Position, TopicQuery};
-use crate::write::source::{SourceConnector, SourceError, TopicRange};
+use crate::write::source::{SourceConnector, SourceError, TopicRange, TopicsView};
 
 /// How many partitions are asked about at a time.
 const QUESTIONS_AT_ONCE: usize = 8;
@@ -20,16 +20,49 @@ pub async fn resolve_ranges(
     query: &TopicQuery,
 ) -> Result<Vec<TopicRange>, SourceError> {
     let view = connector.topics(&query.kafka).await?.whole(&query.kafka)?;
+    let ranges = empty_ranges(&view).into_iter().map(|of| async move {
+        let range = range(connector, query, &of.topic, of.partition).await?;
+        Ok(TopicRange { range, ..of })
+    });
+    stream::iter(ranges).buffered(QUESTIONS_AT_ONCE).try_collect().await
+}
+
+/// What the broker has of each partition, by topic and partition. A pattern may match nothing, and a topic that goes while it is
+/// asked about is left out, unless it is named.
+///
+/// # Errors
+/// If a topic that is named is not there, or nobody answers.
+pub(super) async fn extents(
+    connector: &dyn SourceConnector,
+    kafka: &KafkaSource,
+) -> Result<Vec<TopicRange>, SourceError> {
+    let is_pattern = matches!(kafka.topics, Topics::Pattern { .. });
+    let view = connector.topics(kafka).await?;
+    let view = if is_pattern { view } else { view.whole(kafka)? };
+    let extents = empty_ranges(&view).into_iter().map(|of| async move {
+        match connector.watermarks(kafka, &of.topic, of.partition).await {
+            Ok((low, high)) => Ok(Some(TopicRange { range: OffsetRange::new(low, high.max(low)), ..of })),
+            Err(SourceError::TopicMissing { .. }) if is_pattern => Ok(None),
+            Err(error) => Err(error),
+        }
+    });
+    let found: Vec<Option<TopicRange>> = stream::iter(extents).buffered(QUESTIONS_AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Each partition of the topics, without a range yet.
+fn empty_ranges(view: &TopicsView) -> Vec<TopicRange> {
     let mut partitions = Vec::new();
     for (name, topic) in &view.found {
         let (name, incarnation): (Arc<str>, Arc<str>) = (Arc::from(name.as_str()), Arc::from(&*topic.incarnation));
-        partitions.extend(topic.partitions.iter().map(|of| (Arc::clone(&name), Arc::clone(&incarnation), *of)));
+        partitions.extend(topic.partitions.iter().map(|partition| TopicRange {
+            topic: Arc::clone(&name),
+            incarnation: Arc::clone(&incarnation),
+            partition: *partition,
+            range: OffsetRange::new(Offset(0), Offset(0)),
+        }));
     }
-    let ranges = partitions.into_iter().map(|(topic, incarnation, partition)| async move {
-        let range = range(connector, query, &topic, partition).await?;
-        Ok(TopicRange { topic, incarnation, partition, range })
-    });
-    stream::iter(ranges).buffered(QUESTIONS_AT_ONCE).try_collect().await
+    partitions
 }
 
 async fn range(

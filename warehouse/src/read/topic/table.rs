@@ -100,7 +100,8 @@ async fn columns_of(
     Ok(inferred.columns.into_iter().map(column).collect())
 }
 
-fn field(name: &str, data_type: DataType, kind: String) -> Field {
+/// A column that may be NULL, and what its type is to MySQL.
+pub(super) fn field(name: &str, data_type: DataType, kind: String) -> Field {
     Field::new(name, data_type, true).with_metadata(HashMap::from([(MYSQL_TYPE_KEY.to_owned(), kind)]))
 }
 
