@@ -11,11 +11,12 @@ use object_store::ObjectStore;
 use tokio::runtime::{Builder, Handle, Runtime};
 use vfs::World;
 use warehouse::memory::MemoryBudget;
-use warehouse::read::engine::{Functions, QueryLimits, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
+use warehouse::read::engine::{QueryLimits, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::MemtableReader;
 
 use crate::cli::STACK_BYTES;
+use crate::sql::functions::functions;
 use crate::sql::seams::QueryEngine;
 
 /// The threads that queries run on; taken out when dropped.
@@ -79,7 +80,7 @@ impl Queries {
         let partitions = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let threads = Threads::start(partitions)?;
         let settings = ReadSettings { limits, partitions, threads: threads.handle(), ..ReadSettings::default() };
-        let engine = ReadEngine::new(parts, settings, Functions::default())?;
+        let engine = ReadEngine::new(parts, settings, functions())?;
         Ok(Arc::new(Self { engine, _threads: threads }))
     }
 }

@@ -1,7 +1,8 @@
-//! MySQL's dialect as the parser knows it, with the two operators that it reads wrongly. Owns no statement.
+//! MySQL's dialect as the parser knows it, with the operators that it reads wrongly. Owns no statement.
 //!
 //! The parser's own MySQL dialect gives DIV everything to its right (`n DIV 60 * 60` becomes `n DIV 3600`, which is what
-//! Grafana's time macros would trip over) and does not know MOD as an operator.
+//! Grafana's time macros would trip over) and does not know MOD as an operator. It also gives `->` and `->>` all to
+//! their right, where MySQL lets them stand between a column and a path only.
 
 use std::any::TypeId;
 
@@ -43,7 +44,12 @@ impl Dialect for MillraceDialect {
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
-        integer_operator(parser).map(|_| Ok(self.prec_value(Precedence::MulDivModOp)))
+        let binds = match (integer_operator(parser), &parser.peek_token_ref().token) {
+            (Some(_), _) => Precedence::MulDivModOp,
+            (None, Token::Arrow | Token::LongArrow) => Precedence::DoubleColon,
+            (None, _) => return None,
+        };
+        Some(Ok(self.prec_value(binds)))
     }
 
     fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
@@ -122,12 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn div_and_mod_bind_like_multiplication_and_to_the_left() {
+    fn operators_bind_as_in_mysql() {
         for (text, meant) in [
             ("n DIV 60 * 60", "((n DIV 60) * 60)"),
             ("1 + 7 mod 3 + 1", "((1 + (7 % 3)) + 1)"),
             ("8 DIV 2 DIV 2", "((8 DIV 2) DIV 2)"),
             ("mod(7, 3)", "mod(7, 3)"),
+            ("j->'$.a' = 5 AND k ->> '$.b' + 1 > 2", "(((j -> '$.a') = 5) AND (((k ->> '$.b') + 1) > 2))"),
         ] {
             let mut parser = Parser::new(&MillraceDialect).try_with_sql(text).unwrap();
             assert_eq!(parenthesised(&parser.parse_expr().unwrap()), meant);

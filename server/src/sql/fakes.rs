@@ -21,13 +21,14 @@ use vfs::World;
 use warehouse::care::retry::ErrorRetry;
 use warehouse::care::verify::Verifier;
 use warehouse::memory::MemoryBudget;
-use warehouse::read::engine::{Functions, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
+use warehouse::read::engine::{ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::{MemtableReader, MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
 use warehouse::read::session::Freshness;
 use warehouse::write::insert::{InsertParts, InsertSettings, Inserts};
 use warehouse::write::source::{MemoryBroker, MemoryConnector};
 
+use super::functions::functions;
 use super::seams::{
     PartitionCut, PartitionSeek, PipelineControl, PipelineHealth, PipelineProbe, QueryEngine, Resume, Runtime, SeekTo,
     SettingRow, StreamPosition, TableControl, TaskRow, WorkerRow,
@@ -54,7 +55,7 @@ impl RecordedQueries {
             objects: Arc::clone(&objects),
             world: world.clone(),
         };
-        let engine = ReadEngine::new(parts, ReadSettings::default(), Functions::default()).unwrap();
+        let engine = ReadEngine::new(parts, ReadSettings::default(), functions()).unwrap();
         Self { engine, objects, asked: Mutex::default() }
     }
 }

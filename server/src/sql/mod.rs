@@ -39,6 +39,7 @@ mod diagnostics;
 mod dialect;
 pub mod engine;
 mod errors;
+pub(crate) mod functions;
 mod headings;
 mod insert;
 mod limits;

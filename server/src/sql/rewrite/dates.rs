@@ -1,10 +1,11 @@
 //! MySQL's functions of dates and times in the engine's words.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    Ident, ObjectName, Value as Literal,
+    BinaryOperator, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, ObjectName, TimezoneInfo, UnaryOperator, Value as Literal,
 };
 
+use super::super::functions::parts_of_format;
 use super::super::variables::Value;
 use super::expressions::{cast, operands};
 use super::literal;
@@ -28,36 +29,8 @@ const PARTS: [(&str, &str, i64); 12] = [
     ("second", "second", 0),
 ];
 
-/// Letters of MySQL's date formats, and the engine's for the same.
-const FORMATS: [(char, &str); 27] = [
-    ('a', "%a"),
-    ('b', "%b"),
-    ('c', "%-m"),
-    ('d', "%d"),
-    ('e', "%-d"),
-    ('f', "%6f"),
-    ('H', "%H"),
-    ('h', "%I"),
-    ('I', "%I"),
-    ('i', "%M"),
-    ('j', "%j"),
-    ('k', "%-H"),
-    ('l', "%-I"),
-    ('M', "%B"),
-    ('m', "%m"),
-    ('p', "%p"),
-    ('r', "%I:%M:%S %p"),
-    ('S', "%S"),
-    ('s', "%S"),
-    ('T', "%H:%M:%S"),
-    ('u', "%W"),
-    ('v', "%V"),
-    ('x', "%G"),
-    ('W', "%A"),
-    ('w', "%w"),
-    ('Y', "%Y"),
-    ('y', "%y"),
-];
+/// Units of intervals that are shorter than a day.
+const WITHIN_A_DAY: [&str; 4] = ["HOUR", "MINUTE", "SECOND", "MICROSECOND"];
 
 /// What a call of a function of dates and times becomes; `None` where `name` is none, or is not called so.
 pub(super) fn rewritten(name: &str, function: &Function) -> Result<Option<Expr>, SqlError> {
@@ -69,16 +42,24 @@ pub(super) fn rewritten(name: &str, function: &Function) -> Result<Option<Expr>,
             Some(arithmetic(part("microsecond", moment), BinaryOperator::Modulo, number(1_000_000)))
         }
         ("unix_timestamp", [moment]) => Some(cast(Box::new(part("epoch", moment)), DataType::BigInt(None))),
-        ("date_add" | "adddate", [moment, interval @ Expr::Interval(_)]) => {
-            Some(arithmetic(moment.clone(), BinaryOperator::Plus, interval.clone()))
+        ("date_add" | "adddate", [moment, Expr::Interval(interval)]) => {
+            Some(moved(moment, BinaryOperator::Plus, interval.clone()))
         }
-        ("date_sub" | "subdate", [moment, interval @ Expr::Interval(_)]) => {
-            Some(arithmetic(moment.clone(), BinaryOperator::Minus, interval.clone()))
+        ("date_sub" | "subdate", [moment, Expr::Interval(interval)]) => {
+            Some(moved(moment, BinaryOperator::Minus, interval.clone()))
         }
-        ("date_format", [moment, format]) => {
-            let format = engine_format(format)?;
-            Some(called("to_char", vec![moment.clone(), literal(&Value::Text(format))]))
+        ("timestampadd", [Expr::Identifier(unit), count, moment]) => timestampadd(unit, count, moment)?,
+        ("timestampdiff", [Expr::Identifier(unit), from, to]) => {
+            let unit = literal(&Value::Text(unit.value.clone()));
+            Some(called("timestampdiff", vec![unit, from.clone(), to.clone()]))
         }
+        ("dayname", [moment]) => Some(named(moment, "%W")),
+        ("monthname", [moment]) => Some(named(moment, "%M")),
+        ("from_unixtime", [seconds, format]) => {
+            let moment = called("from_unixtime", vec![seconds.clone()]);
+            Some(called("date_format", vec![moment, format.clone()]))
+        }
+        ("str_to_date", [text, format]) => Some(str_to_date(text, format)),
         (name, [moment]) => PARTS.iter().find(|(mysql, ..)| *mysql == name).map(|(_, engine, add)| match add {
             0 => part(engine, moment),
             add if *add > 0 => arithmetic(part(engine, moment), BinaryOperator::Plus, number(*add)),
@@ -100,7 +81,12 @@ fn arithmetic(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }))
 }
 
-fn called(name: &str, arguments: Vec<Expr>) -> Expr {
+fn named(moment: &Expr, format: &str) -> Expr {
+    called("date_format", vec![moment.clone(), literal(&Value::Text(format.to_owned()))])
+}
+
+/// A call of one of the engine's functions.
+pub(super) fn called(name: &str, arguments: Vec<Expr>) -> Expr {
     let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
     let args = arguments.into_iter().map(argument).collect();
     Expr::Function(Function {
@@ -115,34 +101,81 @@ fn called(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-/// MySQL's format as the engine's: in both a `%` and a letter stand for a part, and not the same letter.
-fn engine_format(format: &Expr) -> Result<String, SqlError> {
-    let text = match format {
+/// The text of a literal.
+fn text_of(expr: &Expr) -> Option<&str> {
+    match expr {
         Expr::Value(value) => match &value.value {
-            Literal::SingleQuotedString(text) | Literal::DoubleQuotedString(text) => text,
-            _ => return Err(SqlError::not_supported("a format of DATE_FORMAT that is no text; write it in quotes")),
+            Literal::SingleQuotedString(text) | Literal::DoubleQuotedString(text) => Some(text),
+            _ => None,
         },
-        _ => return Err(SqlError::not_supported("a computed format of DATE_FORMAT; write it in quotes")),
-    };
-    let mut written = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, letter == '%') {
-            (letter, false) => written.push(letter),
-            (_, true) => match letters.next() {
-                None | Some('%') => written.push_str("%%"),
-                Some(letter @ ('D' | 'U' | 'V' | 'X')) => {
-                    let what =
-                        format!("%{letter} in DATE_FORMAT; use %d for the day, %v and %x for weeks and their year");
-                    return Err(SqlError::not_supported(&what));
-                }
-                Some(letter) => match FORMATS.iter().find(|(mysql, _)| *mysql == letter) {
-                    Some((_, engine)) => written.push_str(engine),
-                    // MySQL shows a letter that stands for nothing.
-                    None => written.push(letter),
-                },
-            },
-        }
+        _ => None,
     }
-    Ok(written)
+}
+
+/// `moment op interval`. A text is a moment here, and hours make a moment of a date.
+fn moved(moment: &Expr, op: BinaryOperator, interval: Interval) -> Expr {
+    let unit = interval.leading_field.as_ref().map(ToString::to_string).unwrap_or_default();
+    let is_within_a_day = WITHIN_A_DAY.contains(&unit.trim_end_matches('S'));
+    let has_time = text_of(moment).map(|text| text.trim().contains([' ', 'T']));
+    let moment = match (is_within_a_day || has_time == Some(true), has_time) {
+        (true, _) => cast(Box::new(moment.clone()), DataType::Timestamp(None, TimezoneInfo::None)),
+        (false, Some(_)) => cast(Box::new(moment.clone()), DataType::Date),
+        (false, None) => moment.clone(),
+    };
+    arithmetic(moment, op, Expr::Interval(interval))
+}
+
+/// `TIMESTAMPADD(unit, count, moment)`.
+fn timestampadd(unit: &Ident, count: &Expr, moment: &Expr) -> Result<Option<Expr>, SqlError> {
+    let name = unit.value.to_ascii_uppercase();
+    let (field, times) = match name.strip_prefix("SQL_TSI_").unwrap_or(&name) {
+        "MICROSECOND" => (DateTimeField::Microsecond, 1),
+        "SECOND" => (DateTimeField::Second, 1),
+        "MINUTE" => (DateTimeField::Minute, 1),
+        "HOUR" => (DateTimeField::Hour, 1),
+        "DAY" => (DateTimeField::Day, 1),
+        "WEEK" => (DateTimeField::Day, 7),
+        "MONTH" => (DateTimeField::Month, 1),
+        "QUARTER" => (DateTimeField::Month, 3),
+        "YEAR" => (DateTimeField::Year, 1),
+        _ => {
+            let what = format!(
+                "the unit {unit} in TIMESTAMPADD; use MICROSECOND, SECOND, MINUTE, HOUR, DAY, WEEK, MONTH, QUARTER or YEAR"
+            );
+            return Err(SqlError::not_supported(&what));
+        }
+    };
+    let number = whole_number(count).and_then(|count| count.checked_mul(times));
+    let Some(number) = number else {
+        return Err(SqlError::not_supported("a computed count in TIMESTAMPADD; write a number"));
+    };
+    let interval = Interval {
+        value: Box::new(literal(&Value::Text(number.to_string()))),
+        leading_field: Some(field),
+        leading_precision: None,
+        last_field: None,
+        fractional_seconds_precision: None,
+    };
+    Ok(Some(moved(moment, BinaryOperator::Plus, interval)))
+}
+
+fn whole_number(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Literal::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => whole_number(expr).map(|number| -number),
+        _ => None,
+    }
+}
+
+/// STR_TO_DATE is a date, a time or both, as its format says.
+fn str_to_date(text: &Expr, format: &Expr) -> Expr {
+    let moment = called("str_to_date", vec![text.clone(), format.clone()]);
+    match text_of(format).map(parts_of_format) {
+        Some((true, false)) => cast(Box::new(moment), DataType::Date),
+        Some((false, true)) => cast(Box::new(moment), DataType::Time(None, TimezoneInfo::None)),
+        _ => moment,
+    }
 }

@@ -2,10 +2,12 @@
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo, UnaryOperator,
+    BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo,
+    UnaryOperator, Value as Literal,
 };
 
+use super::dates::called;
 use super::functions::engine_name;
 
 /// Rewrites one expression whose operands have been rewritten.
@@ -20,11 +22,12 @@ pub(super) fn rewrite(expr: &mut Expr, pipes_concat: bool) {
             Expr::BinaryOp { left: expr, op, right: pattern }
         }
         Expr::Cast { expr, data_type: DataType::Binary(None), array: false, .. } => *expr,
-        Expr::Cast { kind, expr, data_type, array, format } => {
-            Expr::Cast { kind, expr, data_type: cast_type(data_type), array, format }
-        }
-        Expr::Convert { expr, data_type: Some(data_type), charset: None, .. } => cast(expr, cast_type(data_type)),
+        Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None }
+        | Expr::Convert { expr, data_type: Some(data_type), charset: None, .. } => as_type(expr, data_type),
         Expr::Convert { expr, data_type: None, .. } => *expr,
+        Expr::Substring { expr, substring_from: Some(from), substring_for, special, shorthand } => {
+            substring(expr, from, substring_for, special, shorthand)
+        }
         Expr::Function(function) => call(function),
         other => other,
     };
@@ -42,7 +45,33 @@ fn binary(left: Box<Expr>, op: BinaryOperator, right: Box<Expr>, pipes_concat: b
             let truth = |expr| Box::new(cast(expr, DataType::Boolean));
             Expr::Nested(Box::new(Expr::BinaryOp { left: truth(left), op: BinaryOperator::NotEq, right: truth(right) }))
         }
+        BinaryOperator::Arrow => called("json_extract", vec![*left, *right]),
+        BinaryOperator::LongArrow => called("json_unquote", vec![called("json_extract", vec![*left, *right])]),
         op => Expr::BinaryOp { left, op, right },
+    }
+}
+
+/// A CAST, or a CONVERT.
+fn as_type(expr: Box<Expr>, data_type: DataType) -> Expr {
+    match data_type {
+        // A whole number is not cut off but rounded, and a text is read as far as it is a number.
+        DataType::Signed | DataType::SignedInteger => called("signed", vec![*expr]),
+        DataType::Char(Some(CharacterLength::IntegerLength { length, .. })) => {
+            let length = Expr::value(Literal::Number(length.to_string(), false));
+            called("left", vec![cast(expr, DataType::Varchar(None)), length])
+        }
+        data_type => cast(expr, cast_type(data_type)),
+    }
+}
+
+/// The engine's SUBSTRING counts from the front only, and what lies before the first character too.
+fn substring(expr: Box<Expr>, from: Box<Expr>, length: Option<Box<Expr>>, special: bool, shorthand: bool) -> Expr {
+    let is_from_front = |digits: &str| digits.parse::<u64>().is_ok_and(|from| from > 0);
+    match from.as_ref() {
+        Expr::Value(value) if matches!(&value.value, Literal::Number(digits, _) if is_from_front(digits)) => {
+            Expr::Substring { expr, substring_from: Some(from), substring_for: length, special, shorthand }
+        }
+        _ => called("mid", [Some(expr), Some(from), length].into_iter().flatten().map(|expr| *expr).collect()),
     }
 }
 
@@ -52,7 +81,7 @@ pub(super) fn cast(expr: Box<Expr>, data_type: DataType) -> Expr {
 
 fn cast_type(data_type: DataType) -> DataType {
     match data_type {
-        DataType::Signed | DataType::SignedInteger => DataType::BigInt(None),
+        DataType::Decimal(ExactNumberInfo::None) => DataType::Decimal(ExactNumberInfo::PrecisionAndScale(10, 0)),
         DataType::Unsigned | DataType::UnsignedInteger => DataType::Decimal(ExactNumberInfo::PrecisionAndScale(20, 0)),
         DataType::Datetime(_) => DataType::Timestamp(None, TimezoneInfo::None),
         DataType::Char(_) | DataType::Nvarchar(_) => DataType::Varchar(None),
@@ -67,8 +96,11 @@ fn call(mut function: Function) -> Expr {
     if let Some(replaced) = operands(&function).and_then(|operands| as_expression(&name, &operands)) {
         return replaced;
     }
-    if name == "locate" {
-        return locate(function);
+    match name.as_str() {
+        "locate" => return locate(function),
+        "group_concat" => return group_concat(function),
+        "regexp_replace" => return regexp_replace(function),
+        _ => {}
     }
     if let Some(engine) = engine_name(&name) {
         function.name = ObjectName::from(vec![Ident::new(engine)]);
@@ -106,6 +138,13 @@ fn as_expression(name: &str, operands: &[Expr]) -> Option<Expr> {
             op: BinaryOperator::Modulo,
             right: Box::new(Expr::Nested(Box::new(right.clone()))),
         }))),
+        ("rand", []) => Some(called("random", Vec::new())),
+        ("space", [count]) => {
+            let blank = Expr::value(Literal::SingleQuotedString(" ".to_owned()));
+            Some(called("repeat", vec![blank, count.clone()]))
+        }
+        // The engine's LOG without a base is that of 10.
+        ("log", [number]) => Some(called("ln", vec![number.clone()])),
         ("isnull", [expr]) => {
             Some(Expr::Nested(Box::new(Expr::IsNull(Box::new(Expr::Nested(Box::new(expr.clone())))))))
         }
@@ -120,6 +159,46 @@ fn locate(mut function: Function) -> Expr {
             list.args.reverse();
             function.name = ObjectName::from(vec![Ident::new("strpos")]);
         }
+    }
+    Expr::Function(function)
+}
+
+/// `GROUP_CONCAT([DISTINCT] a[, b] [ORDER BY …] [SEPARATOR ','])`: the engine joins texts, and has the separator as an argument.
+fn group_concat(mut function: Function) -> Expr {
+    let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
+    let mut separator = Expr::value(Literal::SingleQuotedString(",".to_owned()));
+    list.clauses.retain(|clause| match clause {
+        FunctionArgumentClause::Separator(text) => {
+            separator = Expr::Value(text.clone());
+            false
+        }
+        _ => true,
+    });
+    let mut operands = Vec::new();
+    for argument in &list.args {
+        match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => operands.push(expr.clone()),
+            _ => return Expr::Function(function),
+        }
+    }
+    let joined = match operands.len() {
+        0 => return Expr::Function(function),
+        1 => operands.remove(0),
+        _ => called("concat", operands),
+    };
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    list.args = vec![argument(cast(Box::new(joined), DataType::Varchar(None))), argument(separator)];
+    function.name = ObjectName::from(vec![Ident::new("string_agg")]);
+    Expr::Function(function)
+}
+
+/// `REGEXP_REPLACE(text, pattern, by)` replaces each match; the engine's only the first, unless it is told so.
+fn regexp_replace(mut function: Function) -> Expr {
+    if let FunctionArguments::List(list) = &mut function.args
+        && list.args.len() == 3
+    {
+        let flags = Expr::value(Literal::SingleQuotedString("gi".to_owned()));
+        list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(flags)));
     }
     Expr::Function(function)
 }

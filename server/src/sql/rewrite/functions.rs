@@ -1,16 +1,17 @@
 //! Functions without an engine's function behind them: those that ask the session, and those that are another's name.
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArgExpr, Value as Literal};
+use datafusion::sql::sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArgExpr, TimezoneInfo, Value as Literal};
 
 use super::super::variables::Value;
 use super::{SessionValues, literal, moment, typed};
 
 /// Functions that are the engine's under another name.
-const RENAMED: [(&str, &str); 9] = [
+const RENAMED: [(&str, &str); 10] = [
+    ("any_value", "first_value"),
     ("ceiling", "ceil"),
     ("lcase", "lower"),
     ("length", "octet_length"),
-    ("mid", "substr"),
+    ("sha", "sha1"),
     ("std", "stddev_pop"),
     ("stddev", "stddev_pop"),
     ("truncate", "trunc"),
@@ -19,24 +20,29 @@ const RENAMED: [(&str, &str); 9] = [
 ];
 
 /// Functions that a statement may call and the engine does not have: they are something else by the time it plans.
-pub(crate) const FUNCTIONS: [&str; 53] = [
+pub(crate) const FUNCTIONS: [&str; 63] = [
     "adddate",
+    "any_value",
     "ceiling",
     "connection_id",
     "curdate",
     "current_date",
     "current_role",
+    "current_time",
     "current_timestamp",
     "current_user",
+    "curtime",
     "database",
     "date",
     "date_add",
     "date_sub",
     "day",
+    "dayname",
     "dayofmonth",
     "dayofweek",
     "dayofyear",
     "found_rows",
+    "group_concat",
     "hour",
     "if",
     "isnull",
@@ -47,26 +53,31 @@ pub(crate) const FUNCTIONS: [&str; 53] = [
     "localtimestamp",
     "locate",
     "microsecond",
-    "mid",
     "minute",
     "mod",
     "month",
+    "monthname",
     "now",
     "quarter",
+    "rand",
     "row_count",
     "schema",
     "second",
     "session_user",
+    "sha",
+    "space",
     "std",
     "stddev",
     "subdate",
     "sysdate",
     "system_user",
+    "timestampadd",
     "truncate",
     "ucase",
     "unix_timestamp",
     "user",
     "utc_date",
+    "utc_time",
     "utc_timestamp",
     "variance",
     "version",
@@ -98,6 +109,9 @@ pub(super) fn of_session(name: &str, arguments: &[FunctionArg], session: &Sessio
         ("unix_timestamp", 0) => Some(literal(&Value::Int(session.now.timestamp()))),
         ("curdate" | "current_date" | "utc_date", 0) => {
             Some(typed(DataType::Date, session.now.format("%Y-%m-%d").to_string()))
+        }
+        ("curtime" | "current_time" | "utc_time", 0) => {
+            Some(typed(DataType::Time(None, TimezoneInfo::None), session.now.format("%H:%M:%S").to_string()))
         }
         _ => None,
     }
