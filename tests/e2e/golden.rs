@@ -42,6 +42,7 @@ golden_files! {
     variables
     errors
     control
+    inserts
     functions
 }
 

@@ -118,6 +118,7 @@ fn walk<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlo
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
         | Statement::Deallocate(_)
+        | Statement::Transaction(_)
         | Statement::Nothing
         | Statement::Unsupported { .. } => ControlFlow::Continue(()),
     }

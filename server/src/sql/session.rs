@@ -8,6 +8,7 @@ mod create_as;
 mod insert;
 mod prepared;
 mod rows;
+mod transaction;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::mysql::{Answer, Login, Parameter, Prepared, SqlError, SqlSession};
 pub(crate) use rows::headed;
 use rows::{LateError, Limit, answer_rows};
 use tokio_util::sync::CancellationToken;
+use transaction::Transactions;
 
 /// The database that a new catalog has.
 const FIRST_DATABASE: &str = "default";
@@ -57,6 +59,7 @@ pub(crate) struct Session {
     variables: Variables,
     diagnostics: Diagnostics,
     prepared: PreparedStatements,
+    transactions: Transactions,
     /// What ended the rows of the last statement, if anything did.
     late: LateError,
     /// It is never answered behind this (I5).
@@ -76,6 +79,7 @@ impl Session {
             database: None,
             diagnostics: Diagnostics::default(),
             prepared: PreparedStatements::default(),
+            transactions: Transactions::default(),
             late: LateError::default(),
             seen: Arc::default(),
             login,
@@ -88,6 +92,7 @@ impl Session {
     async fn back_to_login(&mut self) -> Result<(), SqlError> {
         self.variables = Variables::new(Arc::clone(&self.shared.facts));
         self.prepared = PreparedStatements::default();
+        self.transactions = Transactions::default();
         self.presence.set_prepared(0);
         self.clear_diagnostics();
         self.set_database(None);
@@ -170,6 +175,10 @@ impl Session {
             Statement::Truncate(table) => Box::pin(self.truncate(&table)).await,
             Statement::CreateTable(create) if create.query.is_some() => {
                 Box::pin(self.create_table_as(*create, limit)).await
+            }
+            Statement::Transaction(step) => {
+                self.transactions.step(step, &mut self.diagnostics);
+                Ok(self.done())
             }
             Statement::Nothing => Ok(self.done()),
             Statement::Unsupported { what, instead } => Err(SqlError::not_supported(&format!("{what}; {instead}"))),

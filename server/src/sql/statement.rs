@@ -62,7 +62,9 @@ pub(crate) enum Statement {
     Execute { name: String, arguments: Vec<String> },
     /// DEALLOCATE PREPARE.
     Deallocate(String),
-    /// What is accepted and does nothing here: transactions, table locks.
+    /// BEGIN, COMMIT, ROLLBACK: each statement stands for itself, and only a warning may come of it.
+    Transaction(Transaction),
+    /// What is accepted and does nothing here: savepoints, table locks.
     Nothing,
     /// What is known, and not built.
     Unsupported {
@@ -71,6 +73,16 @@ pub(crate) enum Statement {
         /// What to do meanwhile.
         instead: &'static str,
     },
+}
+
+/// Where a transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    Begin,
+    Commit,
+    Rollback,
+    /// ROLLBACK TO a savepoint, which does not end it.
+    RollbackTo,
 }
 
 /// Which user.

@@ -26,7 +26,7 @@ use super::bind;
 use super::dialect::MillraceDialect;
 use super::headings;
 use super::limits::Limits;
-use super::statement::{CreateTableFrom, Query, Show, ShowFilter, ShowWhat, Statement};
+use super::statement::{CreateTableFrom, Query, Show, ShowFilter, ShowWhat, Statement, Transaction};
 use crate::mysql::SqlError;
 use cursor::{Parsed, begins_query};
 
@@ -226,7 +226,8 @@ fn read(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
         "PREPARE" => Ok(prepared::prepare(cursor)?),
         "EXECUTE" => Ok(prepared::execute(cursor)?),
         "DEALLOCATE" => Ok(prepared::deallocate(cursor)?),
-        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "LOCK" | "UNLOCK" => {
+        "BEGIN" | "START" | "COMMIT" | "ROLLBACK" => Ok(transaction(cursor)),
+        "SAVEPOINT" | "RELEASE" | "LOCK" | "UNLOCK" => {
             cursor.skip_statement();
             Ok(Statement::Nothing)
         }
@@ -279,6 +280,20 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<Statement, Fault> {
         }
         _ => Ok(Statement::Unsupported { what: "EXPLAIN of this statement".into(), instead: "EXPLAIN a SELECT" }),
     }
+}
+
+fn transaction(cursor: &mut Cursor<'_>) -> Statement {
+    let step = if cursor.take_words(&["ROLLBACK", "TO"]) || cursor.take_words(&["ROLLBACK", "WORK", "TO"]) {
+        Transaction::RollbackTo
+    } else if cursor.take_word("ROLLBACK") {
+        Transaction::Rollback
+    } else if cursor.take_word("COMMIT") {
+        Transaction::Commit
+    } else {
+        Transaction::Begin
+    };
+    cursor.skip_statement();
+    Statement::Transaction(step)
 }
 
 fn use_database(cursor: &mut Cursor<'_>) -> Parsed<Statement> {

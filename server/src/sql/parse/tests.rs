@@ -3,7 +3,7 @@
 use catalog::{ColumnType, IntegerWidth, PartitionTransform, Scalar};
 
 use super::*;
-use crate::sql::statement::{AlterClauses, AlterPipeline, Name, SeekClause, Setting};
+use crate::sql::statement::{AlterClauses, AlterPipeline, Name, SeekClause, Setting, Transaction};
 
 fn read(text: &str) -> Statement {
     parse(text, &Limits::default()).unwrap_or_else(|error| panic!("{text}: {}", error.message))
@@ -221,7 +221,17 @@ fn the_other_statements_of_ours() {
     assert_eq!(read("USE `d`"), Statement::Use("d".into()));
     assert_eq!(read("KILL QUERY 7"), Statement::Kill { query_only: true, connection: 7 });
     assert_eq!(read("KILL 7"), Statement::Kill { query_only: false, connection: 7 });
-    for text in ["BEGIN", "START TRANSACTION READ ONLY", "COMMIT", "ROLLBACK", "UNLOCK TABLES", "LOCK TABLES t READ"] {
+    for (text, step) in [
+        ("BEGIN", Transaction::Begin),
+        ("START TRANSACTION READ ONLY", Transaction::Begin),
+        ("COMMIT AND CHAIN", Transaction::Commit),
+        ("ROLLBACK", Transaction::Rollback),
+        ("ROLLBACK WORK", Transaction::Rollback),
+        ("ROLLBACK TO SAVEPOINT s", Transaction::RollbackTo),
+    ] {
+        assert_eq!(read(text), Statement::Transaction(step), "{text}");
+    }
+    for text in ["SAVEPOINT s", "UNLOCK TABLES", "LOCK TABLES t READ"] {
         assert_eq!(read(text), Statement::Nothing, "{text}");
     }
 }

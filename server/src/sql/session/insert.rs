@@ -69,6 +69,8 @@ impl Session {
             }
         }
         let inserted = writer.finish().await.map_err(|error| of_insert(&error))?;
+        let autocommit = self.variables.get("autocommit") != Some(Value::Bool(false));
+        self.transactions.inserted(autocommit);
         Ok(self.inserted(inserted, label.as_deref()))
     }
 

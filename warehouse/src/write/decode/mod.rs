@@ -23,6 +23,7 @@ mod column;
 mod error_rows;
 mod infer;
 mod json;
+mod loose;
 mod number;
 mod reason;
 mod statement;

@@ -203,6 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_times_are_taken_as_people_type_them() {
+        let datetime = ColumnType::DateTime { digits: Some(0) };
+        assert_eq!(text(ColumnType::Date, "2024-1-5"), ok("2024-01-05"));
+        assert_eq!(text(ColumnType::Date, "20240105"), ok("2024-01-05"));
+        assert_eq!(text(ColumnType::Date, "24/1/5 23:00"), ok("2024-01-05"));
+        assert_eq!(text(datetime.clone(), "2024-1-5 3:4:5.5"), ok("2024-01-05T03:04:06"));
+        assert_eq!(text(ColumnType::Time { digits: Some(0) }, "1 1:2:3"), ok("PT90123S"));
+        for bad in ["2024-2-30", "20241301", "2024-1-5 25:00", "10:11:12"] {
+            assert_eq!(text(datetime.clone(), bad), Err(ErrorReason::WrongType), "{bad}");
+        }
+    }
+
+    #[test]
     fn arrays_and_maps_come_as_json_or_as_values_whose_elements_are_looked_at() {
         let tinies = ColumnType::Array { element: Box::new(TINY) };
         assert_eq!(text(tinies.clone(), "[1, null]"), ok("[1, ]"));

@@ -23,6 +23,7 @@ use crate::write::decode::column::{
     Clock, Column, Room, char_value, date_value, enum_value, is_json, too_long, within, year_value,
 };
 use crate::write::decode::json::Cursor;
+use crate::write::decode::loose;
 use crate::write::decode::number::{
     DIGITS_MAX, NumberFault, rescaled, rescaled_to_nearest, rounded, scaled_to_nearest, whole,
 };
@@ -233,10 +234,10 @@ impl Assignment {
         match &self.to {
             ColumnType::Date => primitive::<Date32Type, _>(&self.to, rows, at, |text| self.date(text, &clock)),
             ColumnType::DateTime { .. } | ColumnType::Timestamp { .. } => {
-                primitive::<TimestampMicrosecondType, _>(&self.to, rows, at, |text| clock.micros(text))
+                primitive::<TimestampMicrosecondType, _>(&self.to, rows, at, |text| self.moment(text, &clock))
             }
             ColumnType::Time { .. } => {
-                primitive::<DurationMicrosecondType, _>(&self.to, rows, at, |text| clock.span(text))
+                primitive::<DurationMicrosecondType, _>(&self.to, rows, at, |text| self.span(text, &clock))
             }
             _ => {
                 let mut bad = Vec::new();
@@ -364,10 +365,26 @@ impl Assignment {
             Rules::Record => date_value(text),
             // MySQL takes the day of a time.
             Rules::Statement => date_value(text).or_else(|why| {
-                let micros = clock.micros(text).map_err(|_| why)?;
+                let micros = self.moment(text, clock).map_err(|_| why)?;
                 Ok(i32::try_from(micros.div_euclid(MICROS_PER_DAY)).expect("of a calendar of four-digit years"))
             }),
         }
+    }
+
+    /// A statement may spell a moment as people type it, `2024-1-5 3:04`.
+    fn moment(&self, text: &str, clock: &Clock) -> Result<i64, BadValue> {
+        clock.micros(text).or_else(|why| match loose::moment(text).filter(|_| self.rules == Rules::Statement) {
+            Some(iso) => clock.micros(&iso),
+            None => Err(why),
+        })
+    }
+
+    /// The same of a TIME.
+    fn span(&self, text: &str, clock: &Clock) -> Result<i64, BadValue> {
+        clock.span(text).or_else(|why| match loose::span(text).filter(|_| self.rules == Rules::Statement) {
+            Some(iso) => clock.span(&iso),
+            None => Err(why),
+        })
     }
 
     fn text<'a>(&self, text: &'a str) -> Result<&'a str, BadValue> {
