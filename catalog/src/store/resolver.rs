@@ -94,18 +94,13 @@ impl Resolver {
         if has_changed && !planted::is("conflicts-not-detected") {
             return Decision::Conflict;
         }
-        self.observe(request.writes, now);
-        Decision::Commit(self.last)
-    }
-
-    /// Remembers a commit that another resolver decided on: it took the next place in the order.
-    pub(super) fn observe(&mut self, writes: &[KeyRange], now: Moment) {
         self.last += 1;
-        for range in writes {
+        for range in request.writes {
             self.record(range, self.last);
         }
         self.recent.push_back((now, self.last));
         self.forget(now);
+        Decision::Commit(self.last)
     }
 
     /// The version of the last write to any key of `range`.
