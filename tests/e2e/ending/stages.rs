@@ -233,7 +233,7 @@ async fn end(ward: &mut Ward, at: At, by: By) {
         None => ward.until(&what, |now| *now == Held::default()).await,
     }
     // Only now does a client that did not read go on.
-    drop(read_on.send(()));
+    let _ = read_on.send(());
     match by {
         By::Leaving => drop(running.await),
         By::KillConnection => assert!(running.await.unwrap().is_some(), "{what}"),
@@ -289,7 +289,7 @@ async fn a_statement_that_fails_in_the_middle_gives_back_all_that_it_held() {
         ),
     ] {
         let (_, read_on, running) = ward.begin(statement.clone(), None).await;
-        drop(read_on.send(()));
+        let _ = read_on.send(());
         let said = running.await.unwrap().unwrap_or_else(|| panic!("it did not fail: {statement}"));
         assert!(said.contains(code), "{statement}: {said}");
         ward.until(&format!("all to be given back: {statement}"), |now| *now == Held::default()).await;

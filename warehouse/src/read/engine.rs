@@ -177,7 +177,11 @@ impl ReadEngine {
         let aside = runtime(&own, Arc::clone(&parts.objects))?;
         let runtime = runtime(&settings.limits, Arc::clone(&parts.objects))?;
         let mut base = SessionStateBuilder::new().with_runtime_env(runtime).with_default_features();
-        base.scalar_functions().get_or_insert_default().extend(functions.scalar);
+        let scalar = base.scalar_functions().get_or_insert_default();
+        // A session takes these over in no order: one that goes by a name of ours as well would stand for ours in some sessions.
+        let is_ours = |alias: &String| functions.scalar.iter().any(|function| function.name() == alias);
+        scalar.retain(|function| !function.aliases().iter().any(is_ours));
+        scalar.extend(functions.scalar);
         base.aggregate_functions().get_or_insert_default().extend(functions.aggregate);
         Ok(Self { parts, settings, snapshots, readers, base: Arc::new(base.build()), aside })
     }

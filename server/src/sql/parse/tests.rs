@@ -351,7 +351,7 @@ fn a_seek_goes_to_a_word_a_moment_or_offsets_of_partitions() {
         ("ALTER PIPELINE p SEEK TO OFFSETS (0: 1, 0: 2)", "partition 0 only once"),
         ("ALTER PIPELINE p SEEK TO OFFSETS ('a': 0 = 1, 'b': 0 = 1, 'a': 0 = 2)", "partition 0 only once"),
         ("ALTER PIPELINE p SEEK TO OFFSETS ('a' 0 = 1)", ":"),
-        ("ALTER PIPELINE p SEEK TO OFFSETS ()", "Expected"),
+        ("ALTER PIPELINE p SEEK TO OFFSETS ()", "expected"),
         ("ALTER PIPELINE p SEEK TO OFFSETS 5", "("),
         ("ALTER PIPELINE p", "SEEK TO, AS SELECT, SET"),
     ] {

@@ -17,6 +17,7 @@ mod defaults;
 mod expression;
 mod metadata;
 mod plan;
+mod refusal;
 mod rows;
 mod select;
 
