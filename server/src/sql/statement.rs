@@ -283,39 +283,22 @@ pub(crate) struct Show {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ShowWhat {
     Databases,
-    Tables {
-        full: bool,
-        database: Option<String>,
-    },
-    TableStatus {
-        database: Option<String>,
-    },
-    Columns {
-        full: bool,
-        table: Name,
-    },
-    Indexes {
-        table: Name,
-    },
+    Tables { full: bool, database: Option<String> },
+    TableStatus { database: Option<String> },
+    Columns { full: bool, table: Name },
+    Indexes { table: Name },
     CreateTable(Name),
     CreateDatabase(String),
     CreatePipeline(Name),
-    Pipelines {
-        database: Option<String>,
-    },
-    /// What KAFKA (…) would take, without a topic: keys in lower case.
+    Pipelines { database: Option<String> },
     Topics(BTreeMap<String, String>),
     Tasks,
     Workers,
     Streams,
     Incidents,
     Settings,
-    Variables {
-        global: bool,
-    },
-    Status {
-        global: bool,
-    },
+    Variables { global: bool },
+    Status { global: bool },
     Warnings,
     Errors,
     CountWarnings,
@@ -324,9 +307,7 @@ pub(crate) enum ShowWhat {
     Charset,
     Collation,
     Plugins,
-    ProcessList {
-        full: bool,
-    },
+    ProcessList { full: bool },
     Grants(Account),
     Users,
     Routines,

@@ -1,6 +1,5 @@
 //! Functions of texts and bytes.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray};
@@ -19,7 +18,7 @@ pub(super) fn all() -> Vec<Own> {
         Own { name: "unhex", arguments: 1..=1, returns: DataType::Binary, compute: unhex },
         Own { name: "mid", arguments: 2..=3, returns: text.clone(), compute: mid },
         Own { name: "locate", arguments: 3..=3, returns: DataType::Int64, compute: locate },
-        Own { name: "sha1", arguments: 1..=1, returns: text.clone(), compute: |arguments| digest(&arguments[0], sha1) },
+        Own { name: "sha1", arguments: 1..=1, returns: text.clone(), compute: sha1 },
         Own { name: "sha2", arguments: 2..=2, returns: text, compute: sha2 },
     ]
 }
@@ -116,20 +115,9 @@ fn locate(arguments: &[ArrayRef]) -> Result<ArrayRef> {
     Ok(Arc::new(values))
 }
 
-fn lower(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn sha1(bytes: &[u8]) -> String {
-    lower(Sha1::digest(bytes))
-}
-
-fn digest(values: &ArrayRef, of: fn(&[u8]) -> String) -> Result<ArrayRef> {
-    let values: StringArray = bytes(values)?.iter().map(|value| value.map(of)).collect();
+fn sha1(arguments: &[ArrayRef]) -> Result<ArrayRef> {
+    let of = |value| ::hex::encode(Sha1::digest(value));
+    let values: StringArray = bytes(&arguments[0])?.iter().map(|value| value.map(of)).collect();
     Ok(Arc::new(values))
 }
 
@@ -139,10 +127,10 @@ fn sha2(arguments: &[ArrayRef]) -> Result<ArrayRef> {
     let of = |row: usize| -> Option<String> {
         let value = values.is_valid(row).then(|| values.value(row))?;
         match integer_at(&bits, row)? {
-            224 => Some(lower(Sha224::digest(value))),
-            0 | 256 => Some(lower(Sha256::digest(value))),
-            384 => Some(lower(Sha384::digest(value))),
-            512 => Some(lower(Sha512::digest(value))),
+            224 => Some(::hex::encode(Sha224::digest(value))),
+            0 | 256 => Some(::hex::encode(Sha256::digest(value))),
+            384 => Some(::hex::encode(Sha384::digest(value))),
+            512 => Some(::hex::encode(Sha512::digest(value))),
             _ => None,
         }
     };

@@ -1,13 +1,13 @@
 //! MySQL's functions of dates and times in the engine's words.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, ObjectName, TimezoneInfo, UnaryOperator, Value as Literal,
+    BinaryOperator, DataType, DateTimeField, Expr, Function, Ident, Interval, TimezoneInfo, UnaryOperator,
+    Value as Literal,
 };
 
 use super::super::functions::parts_of_format;
 use super::super::variables::Value;
-use super::expressions::{cast, operands};
+use super::expressions::{called, cast, operands};
 use super::literal;
 use crate::mysql::SqlError;
 
@@ -83,22 +83,6 @@ fn arithmetic(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
 
 fn named(moment: &Expr, format: &str) -> Expr {
     called("date_format", vec![moment.clone(), literal(&Value::Text(format.to_owned()))])
-}
-
-/// A call of one of the engine's functions.
-pub(super) fn called(name: &str, arguments: Vec<Expr>) -> Expr {
-    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-    let args = arguments.into_iter().map(argument).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// The text of a literal.

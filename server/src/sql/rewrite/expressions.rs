@@ -3,11 +3,10 @@
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, CharacterLength, DataType, ExactNumberInfo, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName, ObjectNamePart, TimezoneInfo,
-    UnaryOperator, Value as Literal,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, TimezoneInfo, UnaryOperator, Value as Literal,
 };
 
-use super::dates::called;
 use super::functions::engine_name;
 
 /// Rewrites one expression whose operands have been rewritten.
@@ -73,6 +72,22 @@ fn substring(expr: Box<Expr>, from: Box<Expr>, length: Option<Box<Expr>>, specia
         }
         _ => called("mid", [Some(expr), Some(from), length].into_iter().flatten().map(|expr| *expr).collect()),
     }
+}
+
+/// A call of one of the engine's functions.
+pub(super) fn called(name: &str, arguments: Vec<Expr>) -> Expr {
+    let argument = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    let args = arguments.into_iter().map(argument).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 pub(super) fn cast(expr: Box<Expr>, data_type: DataType) -> Expr {
