@@ -13,6 +13,7 @@ use crate::mysql::reply::{OK, is_end};
 
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
+const COM_STMT_SEND_LONG_DATA: u8 = 0x18;
 /// The bits of a binary row's NULL bitmap before the first column's.
 const BITMAP_OFFSET: usize = 2;
 /// The bit beside a parameter's type that says that it has no sign.
@@ -43,6 +44,8 @@ pub enum Parameter {
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
+    /// Bytes that go ahead of the execution, in these pieces.
+    Long(Vec<Vec<u8>>),
     /// A day.
     Date(Day),
     /// A moment of a day.
@@ -76,7 +79,7 @@ impl Parameter {
             Self::Double(_) => [type_code::DOUBLE, 0],
             Self::Decimal(_) => [type_code::NEWDECIMAL, 0],
             Self::Text(_) => [type_code::VAR_STRING, 0],
-            Self::Bytes(_) => [type_code::BLOB, 0],
+            Self::Bytes(_) | Self::Long(_) => [type_code::BLOB, 0],
             Self::Date(_) => [type_code::DATE, 0],
             Self::DateTime(..) => [type_code::DATETIME, 0],
             Self::Time { .. } => [type_code::TIME, 0],
@@ -85,7 +88,7 @@ impl Parameter {
 
     fn put(&self, out: &mut BytesMut) {
         match self {
-            Self::Null => {}
+            Self::Null | Self::Long(_) => {}
             Self::Int(value) => out.put_i64_le(*value),
             Self::Unsigned(value) => out.put_u64_le(*value),
             Self::Double(value) => out.put_f64_le(*value),
@@ -148,6 +151,11 @@ impl Connection {
     /// # Errors
     /// If the server answers with an error, or the connection is lost.
     pub async fn execute(&mut self, prepared: Prepared, values: &[Parameter]) -> Result<Answer, ClientError> {
+        for (at, value) in values.iter().enumerate() {
+            if let Parameter::Long(pieces) = value {
+                self.send_long(prepared, at as u16, pieces).await?;
+            }
+        }
         let mut body = BytesMut::new();
         body.put_u32_le(prepared.id);
         body.put_u8(0);
@@ -175,6 +183,18 @@ impl Connection {
             }
             rows.push(row(&columns, &packet)?);
         }
+    }
+
+    /// A piece has no answer.
+    async fn send_long(&mut self, prepared: Prepared, at: u16, pieces: &[Vec<u8>]) -> Result<(), ClientError> {
+        for piece in pieces {
+            let mut body = BytesMut::new();
+            body.put_u32_le(prepared.id);
+            body.put_u16_le(at);
+            body.put_slice(piece);
+            self.send_command(COM_STMT_SEND_LONG_DATA, &body).await?;
+        }
+        Ok(())
     }
 
     async fn pass_definitions(&mut self, count: u64) -> Result<Vec<ColumnDefinition>, ClientError> {

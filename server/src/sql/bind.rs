@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ExactNumberInfo, Expr, LimitClause, Query as Select, TimezoneInfo, UnaryOperator, Value as Literal,
-    VisitMut, VisitorMut,
+    DataType, ExactNumberInfo, Expr, LimitClause, Query as Select, SelectItem, SetExpr, TimezoneInfo, UnaryOperator,
+    Value as Literal, VisitMut, VisitorMut,
 };
 
 use super::literal::{MOMENT_MICROS, date_text};
@@ -49,19 +49,36 @@ pub(crate) fn bind(statement: &mut Statement, values: Values<'_>) -> Result<(), 
     }
 }
 
-/// A decimal that stands alone in VALUES becomes a plain number: its column reads the digits itself, however many they are, and
-/// says which row does not fit.
+/// A decimal that stands alone in VALUES, or in the select list of an INSERT, keeps its digits as they are: its column reads them
+/// itself, however many they are, and says which row does not fit.
 fn bind_alone(statement: &mut Statement, values: Values<'_>) {
     let (Statement::Insert(insert), Values::Given(values)) = (statement, values) else { return };
-    let InsertSource::Values(rows) = &mut insert.source else { return };
-    for value in rows.iter_mut().flatten() {
-        let InsertValue::Expr(expr) = value else { continue };
-        let Some(Parameter::Decimal(digits)) = number_of(expr).and_then(|number| values.get(number)) else { continue };
-        let number = |digits: &str| Expr::value(Literal::Number(digits.to_owned(), false));
-        *expr = match digits.strip_prefix('-') {
-            Some(digits) => Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number(digits)) },
-            None => number(digits.trim_start_matches('+')),
-        };
+    let decimal = |expr: &Expr| match number_of(expr).and_then(|number| values.get(number)) {
+        Some(Parameter::Decimal(digits)) => Some(digits),
+        _ => None,
+    };
+    match &mut insert.source {
+        InsertSource::Values(rows) => {
+            for value in rows.iter_mut().flatten() {
+                let InsertValue::Expr(expr) = value else { continue };
+                let Some(digits) = decimal(expr) else { continue };
+                let number = |digits: &str| Expr::value(Literal::Number(digits.to_owned(), false));
+                *expr = match digits.strip_prefix('-') {
+                    Some(digits) => Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number(digits)) },
+                    None => number(digits.trim_start_matches('+')),
+                };
+            }
+        }
+        InsertSource::Query(query) => {
+            let SetExpr::Select(select) = query.body.as_mut() else { return };
+            for item in &mut select.projection {
+                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+                if let Some(digits) = decimal(expr) {
+                    // The engine's numbers have 38 digits.
+                    *expr = literal(&Value::Text(digits.clone()));
+                }
+            }
+        }
     }
 }
 
@@ -233,7 +250,8 @@ fn literal_of(value: &Parameter) -> Result<Expr, SqlError> {
         Parameter::Bytes(bytes) => Expr::value(Literal::HexStringLiteral(hex::encode(bytes))),
         Parameter::Date(date) => typed(DataType::Date, date_text(*date)),
         Parameter::DateTime(moment) => {
-            typed(DataType::Timestamp(None, TimezoneInfo::None), moment.format(MOMENT_MICROS).to_string())
+            // In microseconds, as columns are: the engine's own would end in the year 2262.
+            typed(DataType::Timestamp(Some(6), TimezoneInfo::None), moment.format(MOMENT_MICROS).to_string())
         }
     })
 }
@@ -293,7 +311,10 @@ mod tests {
             (Parameter::Text("it's; --".into()), "'it''s; --'"),
             (Parameter::Bytes(Bytes::from_static(b"\xFF\0")), "X'ff00'"),
             (Parameter::Date(day), "DATE '2024-02-29'"),
-            (Parameter::DateTime(day.and_hms_micro_opt(1, 2, 3, 4).unwrap()), "TIMESTAMP '2024-02-29 01:02:03.000004'"),
+            (
+                Parameter::DateTime(day.and_hms_micro_opt(1, 2, 3, 4).unwrap()),
+                "TIMESTAMP(6) '2024-02-29 01:02:03.000004'",
+            ),
             (Parameter::Time("-26:00:00".into()), "'-26:00:00'"),
         ] {
             assert_eq!(bound("SELECT ?", &[value]).unwrap(), format!("SELECT {expected}"));
@@ -306,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_that_stands_alone_in_values_keeps_more_digits_than_an_expression_may_have() {
+    fn a_decimal_that_stands_alone_in_an_insert_keeps_more_digits_than_an_expression_may_have() {
         let (long, negative) = ("1".repeat(45), format!("-0.{}", "7".repeat(45)));
         let values = [Parameter::Decimal(long.clone()), Parameter::Decimal(negative.clone())];
         let statement = bound("INSERT INTO t VALUES (?, ?)", &values).unwrap();
@@ -315,6 +336,11 @@ mod tests {
         }
         assert!(statement.contains("Minus") && !statement.contains("Cast"), "{statement}");
         assert_eq!(bound("INSERT INTO t VALUES (? + 1)", &values[..1]).unwrap_err().code, OUT_OF_RANGE);
+        let statement = bound("INSERT INTO t SELECT ?, ? AS b FROM s", &values).unwrap();
+        for digits in [&long, &negative] {
+            assert!(statement.contains(&format!("SingleQuotedString(\"{digits}\"")), "{statement}");
+        }
+        assert_eq!(bound("INSERT INTO t SELECT ? + 1", &values[..1]).unwrap_err().code, OUT_OF_RANGE);
     }
 
     #[test]

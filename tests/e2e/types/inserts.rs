@@ -1,5 +1,6 @@
-//! The matrix by statements: literals, parameters as text and in their own types, and queries. A value that its type does not take
-//! is refused with MySQL's number and the names of column and row, and nothing is inserted.
+//! The matrix by statements: literals, queries, and parameters of VALUES and of a select list, as text, in their own types and as
+//! long data. A value that its type does not take is refused with MySQL's number and the names of column and row, and nothing is
+//! inserted.
 
 use server::client::prepared::Parameter;
 
@@ -96,10 +97,12 @@ async fn every_value_of_a_parameter_is_seen_as_it_is_however_it_is_sent() {
     let mut stage = Stage::open().await;
     let mut client = Client::connect(stage.server.mysql_port).await;
     let marks = vec!["?"; KINDS.len() + 1].join(", ");
-    for sent in Sent::ALL {
-        let table = format!("by_parameter_{sent:?}").to_lowercase();
+    let sources = [("values", format!("VALUES ({marks})")), ("selected", format!("SELECT {marks}"))];
+    let mut tables = Vec::new();
+    for ((name, source), sent) in sources.iter().flat_map(|source| Sent::ALL.map(|sent| (source, sent))) {
+        let table = format!("by_parameter_{name}_{sent:?}").to_lowercase();
         stage.sql.run(&ddl(&table)).await.unwrap();
-        let insert = client.connection.prepare(&format!("INSERT INTO {table} VALUES ({marks})")).await.unwrap();
+        let insert = client.connection.prepare(&format!("INSERT INTO {table} {source}")).await.unwrap();
         assert_eq!(usize::from(insert.parameters), KINDS.len() + 1);
         for row in 0..rows() {
             let value = |kind: &Kind| match kind.cases.get(row) {
@@ -112,13 +115,14 @@ async fn every_value_of_a_parameter_is_seen_as_it_is_however_it_is_sent() {
                 .connection
                 .execute(insert, &values)
                 .await
-                .unwrap_or_else(|error| panic!("row {row}, {sent:?}: {error}"));
+                .unwrap_or_else(|error| panic!("row {row} of {table}: {error}"));
         }
         check(&stage, &table, "by parameters").await;
+        tables.push(table);
     }
     let stage = stage.kill_and_start().await;
-    for table in ["by_parameter_text", "by_parameter_typed"] {
-        check(&stage, table, "by parameters, after a kill").await;
+    for table in tables {
+        check(&stage, &table, "by parameters, after a kill").await;
     }
 }
 
@@ -135,16 +139,18 @@ async fn every_value_that_a_type_does_not_take_is_refused_with_its_number_column
         let answer = stage.sql.run(&insert).await.map_err(|error| format!("{error:#}"));
         complaints.extend(complaint(answer, number, &place(at, 2), &insert));
 
-        let insert = format!("INSERT INTO refusing (id, k{at}) VALUES (1, NULL), (2, ?)");
-        let prepared = client.connection.prepare(&insert).await.unwrap();
-        for sent in Sent::ALL {
-            let value = sent.parameter(kind.declared, refused.sql);
-            let is_time = matches!(value, Parameter::Date(_) | Parameter::DateTime(..) | Parameter::Time { .. });
-            // A day that the calendar does not have is refused when it is read, before any column.
-            let place = if is_time && refused.reason == WRONG { "(parameter 1)" } else { &place(at, 2) };
-            let answer = client.connection.execute(prepared, &[value]).await;
-            let answer = answer.map(drop).map_err(|error| error.to_string());
-            complaints.extend(complaint(answer, number, place, &format!("{insert}, {sent:?}, {}", refused.sql)));
+        for (source, row) in [("VALUES (1, NULL), (2, ?)", 2), ("SELECT 1, ?", 1)] {
+            let insert = format!("INSERT INTO refusing (id, k{at}) {source}");
+            let prepared = client.connection.prepare(&insert).await.unwrap();
+            for sent in Sent::ALL {
+                let value = sent.parameter(kind.declared, refused.sql);
+                let is_time = matches!(value, Parameter::Date(_) | Parameter::DateTime(..) | Parameter::Time { .. });
+                // A day that the calendar does not have is refused when it is read, before any column.
+                let place = if is_time && refused.reason == WRONG { "(parameter 1)" } else { &place(at, row) };
+                let answer = client.connection.execute(prepared, &[value]).await;
+                let answer = answer.map(drop).map_err(|error| error.to_string());
+                complaints.extend(complaint(answer, number, place, &format!("{insert}, {sent:?}, {}", refused.sql)));
+            }
         }
 
         let (column, value) = match refused.sql.starts_with("X'") {

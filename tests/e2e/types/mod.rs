@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a JSON record | in the memtable; replayed from the log after a kill; in a part |
 //! | a literal, as a column's DEFAULT | in a part |
-//! | INSERT VALUES, SELECT and CREATE TABLE AS; parameters (`inserts`) | in a part, before and after a restart |
+//! | INSERT VALUES, SELECT and CREATE TABLE AS; parameters, and long data (`inserts`) | in a part, before and after a restart |
 
 mod cases;
 mod client;

@@ -1,5 +1,5 @@
-//! The values of `cases` as parameters of a prepared statement: what an application would send for the literal, as text or as a
-//! value of its own type.
+//! The values of `cases` as parameters of a prepared statement: what an application would send for the literal, as text, as a value of
+//! its own type, or as long data.
 
 use server::client::prepared::{Clock, Day, Parameter};
 
@@ -10,16 +10,22 @@ pub enum Sent {
     Text,
     /// Numbers, decimals and times in the protocol's own types.
     Typed,
+    /// Strings, bytes and JSON ahead of the execution, in pieces that cut characters apart; the rest as text.
+    Long,
 }
 
+/// Bytes of a piece of long data.
+const PIECE: usize = 2;
+
 impl Sent {
-    pub const ALL: [Self; 2] = [Self::Text, Self::Typed];
+    pub const ALL: [Self; 3] = [Self::Text, Self::Typed, Self::Long];
 
     /// The parameter for `literal`, which goes into a column that is declared so.
     pub fn parameter(self, declared: &str, literal: &str) -> Parameter {
         if let Some(digits) = literal.strip_prefix("X'").and_then(|digits| digits.strip_suffix('\'')) {
             let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-            return Parameter::Bytes((0..digits.len()).step_by(2).map(byte).collect());
+            let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+            return if self == Self::Long { long(&bytes) } else { Parameter::Bytes(bytes) };
         }
         let text = match literal {
             "FALSE" => "0".to_owned(),
@@ -29,8 +35,30 @@ impl Sent {
         match self {
             Self::Text => Parameter::Text(text),
             Self::Typed => typed(declared, &text).unwrap_or(Parameter::Text(text)),
+            Self::Long if is_long(declared) => long(text.as_bytes()),
+            Self::Long => Parameter::Text(text),
         }
     }
+}
+
+/// Whether clients send values of the type as long data.
+fn is_long(declared: &str) -> bool {
+    let long = ["CHAR", "VARCHAR", "TEXT", "ENUM", "BINARY", "VARBINARY", "BLOB", "JSON", "ARRAY", "MAP"];
+    long.contains(&name(declared))
+}
+
+fn long(bytes: &[u8]) -> Parameter {
+    let mut pieces: Vec<Vec<u8>> = bytes.chunks(PIECE).map(<[u8]>::to_vec).collect();
+    if pieces.is_empty() {
+        // Nothing at all would not be long data.
+        pieces.push(Vec::new());
+    }
+    Parameter::Long(pieces)
+}
+
+/// The type's name, without its size.
+fn name(declared: &str) -> &str {
+    declared.split([' ', '(', '<']).next().unwrap_or_default()
 }
 
 /// What a literal says, without its quotes.
@@ -56,8 +84,7 @@ pub fn unquoted(literal: &str) -> String {
 
 /// The value in the protocol's type for the column; nothing where it has none that says as much as the text.
 fn typed(declared: &str, text: &str) -> Option<Parameter> {
-    let name = declared.split([' ', '(', '<']).next().unwrap_or_default();
-    match name {
+    match name(declared) {
         "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" | "YEAR" => whole(text),
         "FLOAT" | "DOUBLE" => text.parse().ok().map(Parameter::Double),
         "DECIMAL" => text.parse::<f64>().ok().map(|_| Parameter::Decimal(text.to_owned())),
