@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use catalog::{Catalog, Offset, Pipeline, SeekTarget, StartPosition, StreamId, StreamState, StreamView};
-use warehouse::write::source::SourceConnector;
+use warehouse::write::source::{SourceConnector, TopicsView};
 
 /// Where a SEEK goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,8 @@ pub fn newest_streams(streams: &[StreamView]) -> BTreeMap<(String, i32), &Stream
     newest
 }
 
-/// Resolves a SEEK. `visible` tells how far streams are shown beyond what is committed.
+/// Resolves a SEEK. `visible` tells how far streams are shown beyond what is committed. What the broker does not have (any more)
+/// stays where it is, unless it is named: a topic that comes back is another incarnation, and is read from its beginning.
 ///
 /// # Errors
 /// A sentence: what is not there, what is, and the next step.
@@ -84,8 +85,12 @@ pub async fn resolve(
         SeekTo::Offsets(offsets) => of_partitions(offsets, newest.keys())?,
         _ => BTreeMap::new(),
     };
+    let there = connector.topics(&pipeline.source).await.map_err(|error| error.to_string())?;
     let mut seeks = Vec::new();
     for ((topic, partition), view) in newest {
+        if !named.contains_key(&(topic.clone(), partition)) && !has(&there, &topic, partition) {
+            continue;
+        }
         let position = match to {
             SeekTo::Earliest => StartPosition::Earliest,
             SeekTo::Latest => StartPosition::Latest,
@@ -105,8 +110,19 @@ pub async fn resolve(
             SeekTarget { topic, partition, incarnation, start: then, never_back },
         ));
     }
+    if seeks.is_empty() {
+        return Err(format!(
+            "SEEK: the broker has none of the topics that pipeline {}.{} reads; create them again, or correct its topic by \
+             ALTER PIPELINE",
+            pipeline.database, pipeline.name
+        ));
+    }
     still_the_same(connector, pipeline, &seeks).await?;
     Ok(seeks)
+}
+
+fn has(there: &TopicsView, topic: &str, partition: i32) -> bool {
+    there.found.get(topic).is_some_and(|topic| topic.partitions.contains(&partition))
 }
 
 /// Asked last: an offset of a topic that was made again meanwhile would be one of another incarnation than its stream's.

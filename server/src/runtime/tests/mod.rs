@@ -14,7 +14,7 @@ use arrow::datatypes::Int64Type;
 use catalog::store::{FaultyStore, KvStore, MemoryStore};
 use catalog::{
     Catalog, CatalogService, ColumnType, IntegerWidth, KafkaSource, NewColumn, NewPipeline, NewTable, NodeId, Offset,
-    PartKind, Pipeline, PipelineSettings, RecordFormat, StartPosition, StreamId, StreamState,
+    PartKind, Pipeline, PipelineSettings, RecordFormat, StartPosition, StreamId, StreamState, Topics,
 };
 use object_store::memory::InMemory;
 use vfs::{Clock, Inline, MemoryDisk, SeededRandom, SystemClock, VirtualClock, World};
@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What outlives a process.
 struct Stage {
     broker: MemoryBroker,
+    /// What the pipeline reads.
+    topics: Topics,
     store: Arc<FaultyStore>,
     objects: Arc<InMemory>,
 }
@@ -48,7 +50,7 @@ impl Stage {
         broker.create_topic(TOPIC, partitions);
         let kv: Arc<dyn KvStore> = Arc::new(MemoryStore::new(Arc::new(SystemClock::new())));
         let store = Arc::new(FaultyStore::new(kv, Arc::new(SeededRandom::new(2))));
-        Self { broker, store, objects: Arc::new(InMemory::new()) }
+        Self { broker, topics: TOPIC.into(), store, objects: Arc::new(InMemory::new()) }
     }
 
     fn produce(&self, partition: i32, seqs: std::ops::Range<i64>) {
@@ -82,7 +84,7 @@ impl<'a> Process<'a> {
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new());
         let world = World { clock: Arc::clone(&clock), random: Arc::new(vfs::OsRandom), compute: Arc::new(Inline) };
         let catalog = Catalog::open(Arc::clone(&stage.store) as _, world.clone()).await.unwrap();
-        let pipeline = pipeline(&catalog).await;
+        let pipeline = pipeline(&catalog, &stage.topics).await;
         let connector = Arc::new(MemoryConnector::new(stage.broker.clone(), clock));
         let parts = WorkerParts {
             world: world.clone(),
@@ -180,7 +182,7 @@ impl<'a> Process<'a> {
     }
 }
 
-async fn pipeline(catalog: &Catalog) -> Arc<Pipeline> {
+async fn pipeline(catalog: &Catalog, topics: &Topics) -> Arc<Pipeline> {
     let bigint = ColumnType::Integer { width: IntegerWidth::Big, unsigned: false };
     let table = NewTable {
         database: "default".to_owned(),
@@ -195,7 +197,7 @@ async fn pipeline(catalog: &Catalog) -> Arc<Pipeline> {
     let table = catalog.create_table(table, true).await.unwrap();
     let source = KafkaSource {
         brokers: "script".to_owned(),
-        topics: TOPIC.into(),
+        topics: topics.clone(),
         format: RecordFormat::Json,
         start: StartPosition::Earliest,
         properties: BTreeMap::new(),
