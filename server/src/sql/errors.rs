@@ -65,7 +65,9 @@ pub(crate) fn of_read(error: &ReadError, functions: impl FnOnce() -> Vec<String>
         }
         ReadError::OutOfRange { .. } => SqlError { code: OUT_OF_RANGE, state: *b"22003", message: error.to_string() },
         ReadError::Stopping => SqlError::shutting_down(),
-        ReadError::Resources { .. } => SqlError::new(OUT_OF_MEMORY, error.to_string()),
+        ReadError::Resources { .. } | ReadError::SpillLimit | ReadError::Spill { .. } => {
+            SqlError::new(OUT_OF_MEMORY, error.to_string())
+        }
         ReadError::Invalid { .. }
         | ReadError::Value { .. }
         | ReadError::Part(_)
@@ -124,6 +126,9 @@ mod tests {
     fn values_have_their_numbers() {
         assert_eq!(told(&ReadError::DivisionByZero).0, 1365);
         assert!(told(&ReadError::DivisionByZero).2.contains("NULLIF(divisor, 0)"));
+        let (code, state, _) = told(&ReadError::SpillLimit);
+        assert_eq!((code, state.as_str()), (1038, "HY001"));
+        assert!(told(&ReadError::SpillLimit).2.contains("raise query.spill_limit"));
         assert_eq!(told(&ReadError::OutOfRange { message: "x".to_owned() }).0, 1690);
         assert_eq!(told(&ReadError::Value { message: "x".to_owned() }).0, 1105);
         let arguments = ReadError::Arguments { function: "sum".to_owned(), given: "TEXT".to_owned(), place: None };

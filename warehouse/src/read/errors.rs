@@ -131,12 +131,25 @@ pub enum ReadError {
     /// The catalog did not answer.
     #[error(transparent)]
     Catalog(CatalogError),
-    /// It needs more memory or spill space than queries have.
+    /// It needs more memory than queries have.
     #[error(
-        "the query needs more memory than queries have together, and could not spill enough to disk ({cause}); read fewer rows or columns, group by fewer values, or raise the limit"
+        "the query needs more memory than queries have together, and could not spill enough to disk ({cause}); read fewer rows or columns, group by fewer values, or raise memory.limit"
     )]
     Resources {
         /// What the engine says.
+        cause: String,
+    },
+    /// It spills more than queries may at a time.
+    #[error(
+        "the query needs more memory than queries have together, and what it spilled to disk in its place would pass query.spill_limit; read fewer rows or columns, group by fewer values, or raise query.spill_limit"
+    )]
+    SpillLimit,
+    /// The disk does not take what it spills, or lost it.
+    #[error(
+        "the query needs more memory than queries have together, and could not spill to disk ({cause}); make room there, or read fewer rows or columns"
+    )]
+    Spill {
+        /// What the system says.
         cause: String,
     },
     /// The process ends, and its queries with it.
@@ -234,7 +247,7 @@ fn of_engine(error: &DataFusionError, place: Option<Place>) -> ReadError {
         DataFusionError::Execution(message) => ReadError::Value { message: in_sql(message) },
         DataFusionError::ArrowError(error, _) => of_arrow(error),
         DataFusionError::ResourcesExhausted(message) => ReadError::Resources { cause: in_sql(message) },
-        DataFusionError::IoError(error) => ReadError::Resources { cause: format!("spilling failed: {error}") },
+        DataFusionError::IoError(error) => of_spilling(error),
         other => ReadError::Defect { cause: in_sql(&other.to_string()) },
     }
 }
@@ -259,8 +272,19 @@ fn of_plan(message: String, place: Option<Place>) -> ReadError {
     }
 }
 
+/// Only what is spilled is a file to the engine: parts are fetched, and have errors of their own.
+fn of_spilling(error: &std::io::Error) -> ReadError {
+    let message = error.to_string();
+    // The engine names its own setting of that limit.
+    match message.contains("max_temp_directory_size") {
+        true => ReadError::SpillLimit,
+        false => ReadError::Spill { cause: message },
+    }
+}
+
 fn of_arrow(error: &ArrowError) -> ReadError {
     match error {
+        ArrowError::IoError(_, error) => of_spilling(error),
         ArrowError::DivideByZero => ReadError::DivisionByZero,
         ArrowError::ArithmeticOverflow(message) => ReadError::OutOfRange { message: in_sql(message) },
         ArrowError::CastError(message)
@@ -359,6 +383,19 @@ mod tests {
                        Interval, but received String DataType: Utf8View).";
         let error = ReadError::from(DataFusionError::Plan(message.to_owned()));
         assert_eq!(error.to_string(), "`sum` does not take TEXT: CAST the argument to another type");
+    }
+
+    #[test]
+    fn what_cannot_be_spilled_is_told_by_its_cause() {
+        let of = |message: &str| {
+            let error = ArrowError::from(std::io::Error::other(message.to_owned()));
+            ReadError::from(DataFusionError::ArrowError(Box::new(error), None))
+        };
+        assert_eq!(
+            of("Please try increasing the config: `datafusion.runtime.max_temp_directory_size`."),
+            ReadError::SpillLimit
+        );
+        assert_eq!(of("No space left on device"), ReadError::Spill { cause: "No space left on device".to_owned() });
     }
 
     #[test]

@@ -71,21 +71,29 @@ async fn a_query_beyond_the_memory_limit_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_query_beyond_the_memory_limit_spills_where_it_may() {
+async fn a_query_beyond_the_memory_limit_spills_where_it_may_and_as_much_as_it_may() {
     let directory = std::env::temp_dir().join(format!("millrace-read-spill-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let limits =
-        QueryLimits { memory: memory(8 << 20), spill_directory: Some(directory.clone()), spill_bytes: 1 << 30 };
+    let sql = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY fare DESC, id, origin) AS r FROM flights) s";
+    let shop = spilling(&directory, 1 << 30).await;
+    assert_eq!(shop.number(sql).await, rows_among(200_000));
+    let shop = spilling(&directory, 256 << 10).await;
+    assert_eq!(shop.rows_of(sql).await.unwrap_err(), ReadError::SpillLimit);
+    assert_eq!(shop.workers.pins_held(), 0);
+    drop(shop);
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// 200,000 rows, and memory for a part of them.
+async fn spilling(directory: &std::path::Path, spill_bytes: u64) -> Shop {
+    let limits = QueryLimits { memory: memory(8 << 20), spill_directory: Some(directory.to_owned()), spill_bytes };
     let shop = Shop::open_with(ReadSettings { limits, partitions: 2, ..ReadSettings::default() }).await;
     // In batches as a worker's are: a piece of a batch counts with all of the batch's memory, so that one of 200,000 rows
     // would not fit by itself.
     for _ in 0..20 {
         shop.publish(1, 10_000);
     }
-    let sql = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY fare DESC, id, origin) AS r FROM flights) s";
-    assert_eq!(shop.number(sql).await, rows_among(200_000));
-    drop(shop);
-    std::fs::remove_dir_all(&directory).unwrap();
+    shop
 }
 
 #[tokio::test]
