@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use catalog::{PipelineId, TableId};
-use warehouse::care::retry::{ErrorRetry, Retried, Selection};
-use warehouse::care::verify::{Depth, StreamVerdict, Verifier};
+use warehouse::care::retry::{ErrorRetry, Retried, RetryError, Selection};
+use warehouse::care::verify::{Depth, StreamVerdict, Verifier, VerifyError};
 
 use crate::sql::seams::TableCare;
 
@@ -23,11 +23,11 @@ impl TableCare for LocalCare {
         table: TableId,
         depth: Depth,
         progress: &(dyn Fn(String) + Send + Sync),
-    ) -> Result<Vec<StreamVerdict>, String> {
-        self.verifier.verify(table, depth, progress).await.map_err(|error| error.to_string())
+    ) -> Result<Vec<StreamVerdict>, VerifyError> {
+        self.verifier.verify(table, depth, progress).await
     }
 
-    async fn retry_errors(&self, pipeline: PipelineId, selection: &Selection) -> Result<Retried, String> {
-        self.retry.run(pipeline, selection).await.map_err(|error| error.to_string())
+    async fn retry_errors(&self, pipeline: PipelineId, selection: &Selection) -> Result<Retried, RetryError> {
+        self.retry.run(pipeline, selection).await
     }
 }

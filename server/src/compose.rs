@@ -131,8 +131,14 @@ impl Node {
                         catalog: catalog.clone(),
                         objects: Arc::clone(&objects),
                         world: world.clone(),
+                        memory: Arc::clone(&memory),
                     },
-                    retry: ErrorRetry { catalog: catalog.clone(), objects: Arc::clone(&objects), world: world.clone() },
+                    retry: ErrorRetry {
+                        catalog: catalog.clone(),
+                        objects: Arc::clone(&objects),
+                        world: world.clone(),
+                        memory: Arc::clone(&memory),
+                    },
                 }),
                 probe: Arc::clone(&runtime) as _,
                 sources: connector,
@@ -155,6 +161,7 @@ impl Node {
             Arc::clone(&sessions),
             world.clone(),
             port,
+            Arc::clone(&memory),
             stop.child_token(),
         )
         .await?;

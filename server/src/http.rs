@@ -64,6 +64,11 @@ fn describe() {
     metrics::describe_gauge!("millrace_memory_limit_bytes", Unit::Bytes, "The process's memory limit");
     metrics::describe_gauge!("millrace_ingest_memory_bytes", Unit::Bytes, "Bytes that ingest holds");
     metrics::describe_gauge!("millrace_query_memory_bytes", Unit::Bytes, "Bytes that queries hold");
+    metrics::describe_gauge!(
+        "millrace_kept_memory_bytes",
+        Unit::Bytes,
+        "Bytes of footers that are kept because they are likely to be needed again"
+    );
     metrics::describe_gauge!("millrace_pinned_queries", Unit::Count, "Queries that hold rows of memtables");
     metrics::describe_gauge!("millrace_wal_bytes", Unit::Bytes, "Bytes of the write-ahead log on disk");
 }
@@ -137,11 +142,12 @@ async fn metrics_text(State(shared): State<Shared>) -> String {
 }
 
 fn sample_memory(memory: &MemoryBudget) {
-    let (ingest, queries) = (memory.used(), memory.query_used());
-    metrics::gauge!("millrace_memory_used_bytes").set((ingest + queries) as f64);
+    let (ingest, queries, kept) = (memory.used(), memory.query_used(), memory.kept());
+    metrics::gauge!("millrace_memory_used_bytes").set((ingest + queries + kept) as f64);
     metrics::gauge!("millrace_memory_limit_bytes").set(memory.limits().total as f64);
     metrics::gauge!("millrace_ingest_memory_bytes").set(ingest as f64);
     metrics::gauge!("millrace_query_memory_bytes").set(queries as f64);
+    metrics::gauge!("millrace_kept_memory_bytes").set(kept as f64);
 }
 
 /// Gauges that are true of this moment only.

@@ -1,5 +1,5 @@
 //! The process's memory limit (I8): one account for what ingest holds (memtables, pinned rows, source queues, WAL queues) and for
-//! what queries hold before they spill. Intake stops while ingest's room is spent; a query that gets no more spills, or fails.
+//! what queries, and statements like them, hold before they spill; and for what is kept because it is likely to be needed again. Intake stops while ingest's room is spent; a query that gets no more spills, or fails.
 //!
 //! Both sides share one limit, and neither can be starved by the other:
 //!
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Ingest may fill 65 % of what it has at the moment: the rest is what a flush needs beside its rows. So the one inequality
-//! that holds is `ingest / 0.65 + queries <= limit`. Owns the account; decides nothing about who must give memory back.
+//! that holds is `ingest / 0.65 + queries + kept <= limit`. Owns the account; decides nothing about who must give memory back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,7 @@ pub struct MemoryBudget {
     limits: MemoryLimits,
     ingest: AtomicU64,
     queries: AtomicU64,
+    kept: AtomicU64,
 }
 
 impl MemoryBudget {
@@ -78,7 +79,7 @@ impl MemoryBudget {
 
     /// An account of ingest and queries.
     pub fn shared(limits: MemoryLimits) -> Arc<Self> {
-        Arc::new(Self { limits, ingest: AtomicU64::new(0), queries: AtomicU64::new(0) })
+        Arc::new(Self { limits, ingest: AtomicU64::new(0), queries: AtomicU64::new(0), kept: AtomicU64::new(0) })
     }
 
     /// Charges `bytes` to ingest until the charge is dropped. Never refuses: a batch in hand must go somewhere. Whoever takes in
@@ -98,6 +99,11 @@ impl MemoryBudget {
         self.queries.load(Ordering::Relaxed)
     }
 
+    /// Bytes that are kept because they are likely to be needed again.
+    pub fn kept(&self) -> u64 {
+        self.kept.load(Ordering::Relaxed)
+    }
+
     /// Most bytes that ingest may have.
     pub fn limit(&self) -> u64 {
         self.limits.ingest_max
@@ -110,7 +116,7 @@ impl MemoryBudget {
 
     /// What ingest has at the moment, flushes included: what queries hold is not its own.
     fn ingest_room(&self) -> u64 {
-        self.limits.ingest_max.min(self.limits.total.saturating_sub(self.query_used()))
+        self.limits.ingest_max.min(self.limits.total.saturating_sub(self.query_used() + self.kept()))
     }
 
     /// Whether more may be taken in.
@@ -143,6 +149,27 @@ impl MemoryBudget {
         taken.is_ok()
     }
 
+    /// Charges to queries what something like a query will hold, until the charge is dropped; `None` where that would pass the limit.
+    pub fn try_hold(self: &Arc<Self>, bytes: u64) -> Option<QueryCharge> {
+        self.try_take_for_query(bytes).then(|| QueryCharge { budget: Arc::clone(self), bytes })
+    }
+
+    /// Charges to queries what is held already: others get the less. The limit is passed by at most what is in hand.
+    pub fn hold(self: &Arc<Self>, bytes: u64) -> QueryCharge {
+        self.take_for_query(bytes);
+        QueryCharge { budget: Arc::clone(self), bytes }
+    }
+
+    /// Charges bytes that are kept. Whoever keeps them bounds them by a share of what queries may have.
+    pub fn keep(&self, bytes: u64) {
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// They are kept no longer.
+    pub fn forget(&self, bytes: u64) {
+        self.kept.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Takes `bytes` for a query that holds them already.
     pub fn take_for_query(&self, bytes: u64) {
         self.queries.fetch_add(bytes, Ordering::Relaxed);
@@ -158,7 +185,43 @@ impl MemoryBudget {
     fn query_room(&self) -> u64 {
         let MemoryLimits { total, ingest_max, query_max } = self.limits;
         let ingest = FILLED.whole(self.used()).min(ingest_max);
-        query_max.min(total.saturating_sub(ingest))
+        query_max.min(total.saturating_sub(ingest)).saturating_sub(self.kept())
+    }
+}
+
+/// Bytes charged to queries, given back when dropped.
+#[derive(Debug)]
+pub struct QueryCharge {
+    budget: Arc<MemoryBudget>,
+    bytes: u64,
+}
+
+impl QueryCharge {
+    /// Makes it so many bytes; false, and nothing changes, where that would pass the limit.
+    pub fn try_resize(&mut self, bytes: u64) -> bool {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) if !self.budget.try_take_for_query(more) => return false,
+            Some(_) => {}
+            None => self.budget.give_back_from_query(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+        true
+    }
+
+    /// As [`QueryCharge::try_resize`], by so many bytes more.
+    pub fn try_grow(&mut self, bytes: u64) -> bool {
+        self.try_resize(self.bytes.saturating_add(bytes))
+    }
+
+    /// How many bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for QueryCharge {
+    fn drop(&mut self) {
+        self.budget.give_back_from_query(self.bytes);
     }
 }
 
@@ -224,6 +287,21 @@ mod tests {
         assert!(!budget.has_room());
         budget.give_back_from_query(500);
         assert!(budget.has_room());
+    }
+
+    #[test]
+    fn i8_what_is_kept_or_held_beside_queries_is_taken_from_what_they_may_have() {
+        let budget = MemoryBudget::shared(LIMITS);
+        budget.keep(100);
+        let mut held = budget.try_hold(300).unwrap();
+        assert!(budget.try_hold(101).is_none() && !held.try_resize(401), "500 is the most");
+        assert!(held.try_grow(100) && held.bytes() == 400);
+        let in_hand = budget.hold(50);
+        assert_eq!(budget.query_used(), 450, "what is in hand is counted, whatever the limit");
+        assert!(held.try_resize(10));
+        budget.forget(100);
+        drop((held, in_hand));
+        assert_eq!((budget.query_used(), budget.kept()), (0, 0));
     }
 
     proptest! {

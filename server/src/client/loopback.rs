@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vfs::World;
+use warehouse::memory::{MemoryBudget, MemoryLimits};
 
 use super::connection::{ConnectOptions, Connection, Reply, Row};
 use super::error::ClientError;
@@ -23,9 +24,13 @@ const PASSWORD: &str = "s3cret";
 struct Server {
     address: SocketAddr,
     stand_in: StandIn,
+    memory: Arc<MemoryBudget>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
+
+/// What clients may send at a time, with what becomes of it.
+const MEMORY: u64 = 256 << 20;
 
 impl Server {
     async fn start() -> Self {
@@ -37,10 +42,12 @@ impl Server {
         let accounts = Arc::new(FixedAccounts::root(&Secret::new(password.to_owned())));
         let address = "127.0.0.1:0".parse().unwrap();
         let sessions = Arc::new(stand_in.clone());
-        let listener =
-            Listener::bind(address, accounts, sessions, World::system(), settings, cancel.clone()).await.unwrap();
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(MEMORY));
+        let (charged, world) = (Arc::clone(&memory), World::system());
+        let listener = Listener::bind(address, accounts, sessions, world, settings, charged, cancel.clone());
+        let listener = listener.await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self { address, stand_in, cancel, task: tokio::spawn(listener.run()) }
+        Self { address, stand_in, memory, cancel, task: tokio::spawn(listener.run()) }
     }
 
     fn options(&self) -> ConnectOptions {
@@ -409,6 +416,26 @@ async fn a_statement_above_max_allowed_packet_is_refused_with_an_error() {
         Server::start_with(PASSWORD, ListenerSettings { max_allowed_packet: 1 << 20, ..Default::default() }).await;
     let mut connection = server.connect().await;
     assert_eq!(code_of(connection.query(&"x".repeat(30 << 20)).await), 1153);
+}
+
+#[tokio::test]
+async fn i8_a_statement_that_takes_more_memory_than_is_left_is_refused_with_an_error_and_a_smaller_one_is_answered() {
+    let server = Server::start().await;
+    assert!(server.memory.try_take_for_query(MEMORY - (1 << 20)));
+    let mut connection = server.connect().await;
+    match connection.query(&"x".repeat(30 << 20)).await.err() {
+        Some(ClientError::Server(error)) => {
+            assert!(error.code == 1038 && error.message.contains("memory.limit"), "{error:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut connection = server.connect().await;
+    assert!(connection.query(&format!("ok -- {}", "x".repeat(200 << 10))).await.is_ok());
+    connection.close().await;
+    let is_given_back = || server.memory.query_used() == MEMORY - (1 << 20);
+    while !is_given_back() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -143,7 +143,9 @@ impl Answering<'_> {
             Err(error) => Err(error),
         };
         let shape = self.shape(Values::Binary, Place::Last);
-        self.put_answer(answer, shape).await.map(drop)
+        let outcome = self.put_answer(answer, shape).await;
+        self.statements.give_back();
+        outcome.map(drop)
     }
 
     /// The columns of a table are those of a query on it that yields no rows.

@@ -2,9 +2,11 @@
 //! means. Everything that the other side sends is checked before memory is taken for it, and nothing of it can panic.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use warehouse::memory::{MemoryBudget, QueryCharge};
 
 /// The largest payload of one packet on the wire; a longer one goes on in the next, and one of exactly this length is
 /// followed by an empty one.
@@ -19,6 +21,11 @@ const HEADER: usize = 4;
 const READ_STEP: usize = 16 << 10;
 /// A write buffer that has grown beyond this is given back after the flush.
 const KEEP_CAPACITY: usize = 1 << 20;
+
+/// Payloads up to here are not charged: so many connections as may be open take little together.
+const UNCHARGED_BYTES: usize = 64 << 10;
+/// Beside a payload itself there is what is read out of it: a statement's tokens and tree, the values of parameters.
+pub(super) const CHARGED_TIMES: u64 = 3;
 
 /// Why the conversation cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +50,12 @@ pub enum CodecError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The payload would take more memory than is left.
+    #[error("a packet of {bytes} bytes or more takes more memory than is left")]
+    NoMemory {
+        /// Its bytes, as far as they are announced.
+        bytes: usize,
+    },
     /// A payload does not have the shape that its place demands.
     #[error("malformed packet: {0}")]
     Malformed(&'static str),
@@ -55,12 +68,20 @@ pub struct PacketReader<R> {
     buffer: BytesMut,
     limit: usize,
     sequence: u8,
+    memory: Option<Arc<MemoryBudget>>,
+    /// For the payload at hand, if it is large.
+    charge: Option<QueryCharge>,
 }
 
 impl<R: AsyncRead + Unpin> PacketReader<R> {
     /// A reader that refuses payloads above `limit` bytes.
     pub fn new(source: R, limit: usize) -> Self {
-        Self { source, buffer: BytesMut::new(), limit, sequence: 0 }
+        Self { source, buffer: BytesMut::new(), limit, sequence: 0, memory: None, charge: None }
+    }
+
+    /// Charges large payloads from here on, from their announcement until the next one is waited for: to `memory`.
+    pub fn charge_to(&mut self, memory: Arc<MemoryBudget>) {
+        self.memory = Some(memory);
     }
 
     /// Changes the limit, for instance after the login.
@@ -71,6 +92,7 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
     /// Begins a new exchange: the next packet must carry `sequence`.
     pub fn begin(&mut self, sequence: u8) {
         self.sequence = sequence;
+        self.charge = None;
     }
 
     /// The number that the next packet, from whichever side, must carry.
@@ -147,12 +169,22 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         if before + length > self.limit {
             return Err(CodecError::TooLarge { limit: self.limit });
         }
+        self.charge_for(before + length)?;
         if !self.fill(HEADER + length).await? {
             return Err(CodecError::Truncated);
         }
         self.sequence = self.sequence.wrapping_add(1);
         let mut packet = self.buffer.split_to(HEADER + length);
         Ok(Some(packet.split_off(HEADER)))
+    }
+
+    fn charge_for(&mut self, bytes: usize) -> Result<(), CodecError> {
+        let Some(memory) = self.memory.as_ref().filter(|_| bytes > UNCHARGED_BYTES) else { return Ok(()) };
+        let charge = self.charge.get_or_insert_with(|| memory.hold(0));
+        match charge.try_resize(bytes as u64 * CHARGED_TIMES) {
+            true => Ok(()),
+            false => Err(CodecError::NoMemory { bytes }),
+        }
     }
 
     /// The length in the next header, which stays in the buffer; nothing if the other side has closed before it.
@@ -279,6 +311,7 @@ fn header(length: usize, sequence: u8) -> [u8; HEADER] {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use warehouse::memory::MemoryLimits;
 
     use super::*;
 
@@ -322,6 +355,25 @@ mod tests {
     fn a_payload_above_the_limit_is_refused_by_its_header_alone() {
         let refused = read_all(&[0xFF, 0xFF, 0xFF, 0], 1000).unwrap_err();
         assert!(matches!(refused, CodecError::TooLarge { limit: 1000 }));
+    }
+
+    #[test]
+    fn i8_a_large_payload_is_charged_from_its_header_on_and_refused_where_no_memory_is_left() {
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(1 << 20));
+        let wire = written(&[vec![7; 200 << 10], vec![7; 10], vec![7; 400 << 10]]);
+        block_on(async {
+            let mut reader = PacketReader::new(&wire[..], MAX_ALLOWED_PACKET);
+            reader.charge_to(Arc::clone(&memory));
+            reader.next().await.unwrap().unwrap();
+            assert_eq!(memory.query_used(), 600 << 10);
+            let next = reader.sequence();
+            reader.begin(next);
+            assert_eq!(memory.query_used(), 0, "the next one is waited for");
+            reader.next().await.unwrap().unwrap();
+            assert_eq!(memory.query_used(), 0, "a small one is not worth it");
+            assert!(matches!(reader.next().await, Err(CodecError::NoMemory { bytes }) if bytes == 400 << 10));
+        });
+        assert_eq!(memory.query_used(), 0);
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Connection {
         let capabilities = judged.request.capabilities;
         let Some(session) = self.open(judged).await? else { return Ok(None) };
         self.reader.set_limit(self.front.settings.max_allowed_packet);
+        self.reader.charge_to(Arc::clone(&self.front.memory));
         Ok(Some((session, capabilities)))
     }
 
@@ -174,7 +175,7 @@ impl Connection {
         mut session: Box<dyn SqlSession>,
         mut capabilities: Capabilities,
     ) -> Result<(), CodecError> {
-        let mut statements = Statements::default();
+        let mut statements = Statements::charged_to(&self.front.memory);
         let mut killed = session.killed();
         while let Some(packet) = self.next_command(&killed, session.idle_timeout()).await? {
             self.writer.begin(self.reader.sequence());
@@ -252,11 +253,15 @@ impl Connection {
                 1153,
                 format!("Got a packet bigger than 'max_allowed_packet' bytes; the limit is {limit}"),
             ),
+            CodecError::NoMemory { bytes } => SqlError::out_of_memory(format!(
+                "a packet of {bytes} bytes or more takes more memory than ingest and other statements leave of memory.limit; \
+                 connect again and send less at a time, or try again when less runs"
+            )),
             CodecError::Malformed(cause) => SqlError::bad_handshake(cause),
         };
         let (cancel, front) = (self.cancel.clone(), self.front.clone());
         let farewell = async {
-            if logged_in && matches!(error, CodecError::TooLarge { .. }) {
+            if logged_in && matches!(error, CodecError::TooLarge { .. } | CodecError::NoMemory { .. }) {
                 self.reader.skip_payload().await?;
             }
             self.writer.begin(self.reader.sequence().max(1));

@@ -79,6 +79,11 @@ impl SqlError {
         Self::new(1051, format!("Unknown table '{table}'"))
     }
 
+    /// 1038: no memory is left. The message says of what, and what to do.
+    pub fn out_of_memory(message: impl Into<String>) -> Self {
+        Self::new(1038, message)
+    }
+
     /// 1053: the server stops.
     pub fn shutting_down() -> Self {
         Self::new(1053, "Server shutdown in progress; connect again once it is back")

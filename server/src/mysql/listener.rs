@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use vfs::World;
+use warehouse::memory::MemoryBudget;
 
 use super::auth::Accounts;
 use super::codec::{MAX_ALLOWED_PACKET, PacketWriter};
@@ -67,6 +68,8 @@ pub(super) struct Front {
     pub(super) sessions: Arc<dyn SessionFactory>,
     pub(super) world: World,
     pub(super) settings: ListenerSettings,
+    /// What large commands are charged to.
+    pub(super) memory: Arc<MemoryBudget>,
 }
 
 /// The open MySQL port.
@@ -77,17 +80,19 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Opens the port, so that clients may already connect; they are served by [`Listener::run`].
+    /// Opens the port, so that clients may already connect; they are served by [`Listener::run`]. What they send is charged to
+    /// `memory`, where it is large.
     pub async fn bind(
         address: SocketAddr,
         accounts: Arc<dyn Accounts>,
         sessions: Arc<dyn SessionFactory>,
         world: World,
         settings: ListenerSettings,
+        memory: Arc<MemoryBudget>,
         cancel: CancellationToken,
     ) -> Result<Self, ListenError> {
         let socket = TcpListener::bind(address).await.map_err(|cause| ListenError { address, cause })?;
-        Ok(Self { socket, front: Arc::new(Front { accounts, sessions, world, settings }), cancel })
+        Ok(Self { socket, front: Arc::new(Front { accounts, sessions, world, settings, memory }), cancel })
     }
 
     /// The address that was opened: with the port that the system chose, if 0 was asked for.

@@ -2,9 +2,12 @@
 //! and values that came in pieces. What a statement says is the session's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use warehouse::memory::{MemoryBudget, QueryCharge};
 
+use super::codec::CHARGED_TIMES;
 use super::error::SqlError;
 use super::fields::Fields;
 use super::handler::Prepared;
@@ -18,11 +21,13 @@ const NO_CURSOR: u16 = 1421;
 const TOO_LONG: u16 = 1153;
 
 /// The prepared statements of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Statements {
     known: BTreeMap<u32, Statement>,
     /// Bytes of long data, of all statements.
     long_bytes: usize,
+    /// For the long data, until the statement that it was sent for has ended.
+    charge: QueryCharge,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +40,11 @@ struct Statement {
 }
 
 impl Statements {
+    /// None yet; their long data is charged to `memory`.
+    pub(super) fn charged_to(memory: &Arc<MemoryBudget>) -> Self {
+        Self { known: BTreeMap::new(), long_bytes: 0, charge: memory.hold(0) }
+    }
+
     pub(super) fn add(&mut self, prepared: &Prepared) {
         self.known.insert(prepared.id, Statement { parameters: prepared.parameters, ..Statement::default() });
     }
@@ -45,7 +55,9 @@ impl Statements {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        self.known.clear();
+        self.long_bytes = 0;
+        self.give_back();
     }
 
     /// Keeps one more piece of a parameter. All pieces together have at most `limit` bytes.
@@ -61,6 +73,12 @@ impl Statements {
                  bytes together (max_allowed_packet)"
             );
             statement.fault = Some(SqlError::new(TOO_LONG, message));
+        } else if !self.charge.try_resize(total as u64 * CHARGED_TIMES) {
+            let message = format!(
+                "Parameter {parameter} of a prepared statement takes more memory than ingest and other statements leave of memory.limit; \
+                 try again when less runs"
+            );
+            statement.fault = Some(SqlError::out_of_memory(message));
         } else {
             statement.long.entry(parameter).or_default().extend_from_slice(data);
             self.long_bytes = total;
@@ -69,6 +87,12 @@ impl Statements {
 
     /// Forgets the long data of a statement; `false` where there is no such statement.
     pub(super) fn reset(&mut self, id: u32) -> bool {
+        let known = self.forget_long(id);
+        self.give_back();
+        known
+    }
+
+    fn forget_long(&mut self, id: u32) -> bool {
         let Some(statement) = self.known.get_mut(&id) else { return false };
         let forgotten: usize = statement.long.values().map(BytesMut::len).sum();
         statement.long.clear();
@@ -77,7 +101,14 @@ impl Statements {
         true
     }
 
-    /// Which statement a packet of COM_STMT_EXECUTE is about, and with what. Its long data is used up, whatever comes of it.
+    /// Long data that is used up is charged until here: a statement has its values until it ends.
+    pub(super) fn give_back(&mut self) {
+        let resized = self.charge.try_resize(self.long_bytes as u64 * CHARGED_TIMES);
+        assert!(resized, "it becomes less, or stays");
+    }
+
+    /// Which statement a packet of COM_STMT_EXECUTE is about, and with what. Its long data is used up, whatever comes of it; once the
+    /// statement has ended, [`Statements::give_back`].
     pub(super) fn execution(&mut self, packet: &[u8]) -> Result<(u32, Vec<Parameter>), SqlError> {
         let mut fields = Fields::new(packet);
         let short = |_| wrong("its packet ends before its first value");
@@ -96,7 +127,7 @@ impl Statements {
                 parameters::read(&mut fields, statement.parameters, &mut statement.types, long)
             }
         };
-        self.reset(id);
+        self.forget_long(id);
         Ok((id, outcome?))
     }
 
@@ -119,10 +150,40 @@ pub(super) fn unknown(id: u32, given_to: &str) -> SqlError {
 
 #[cfg(test)]
 mod tests {
+    use warehouse::memory::MemoryLimits;
+
     use super::*;
 
+    #[test]
+    fn i8_long_data_is_charged_until_its_statement_has_ended_or_it_is_forgotten_and_refused_where_no_memory_is_left() {
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(1_000 * CHARGED_TIMES));
+        let mut statements = Statements::charged_to(&memory);
+        statements.add(&Prepared { id: 1, parameters: 1, columns: None });
+        statements.add_long(1, 0, &[7; 600], 10_000);
+        assert_eq!(memory.query_used(), 600 * CHARGED_TIMES);
+        assert!(statements.execution(&all_long(1)).is_ok());
+        assert_eq!(memory.query_used(), 600 * CHARGED_TIMES, "the statement has it");
+        statements.give_back();
+        assert_eq!(memory.query_used(), 0);
+        for _ in 0..2 {
+            statements.add_long(1, 0, &[7; 600], 10_000);
+        }
+        let refused = statements.execution(&all_long(1)).unwrap_err();
+        assert!(refused.code == 1038 && refused.message.contains("memory.limit"), "{refused:?}");
+        statements.give_back();
+        assert_eq!(memory.query_used(), 0);
+        let forget: [fn(&mut Statements); 3] = [|all| assert!(all.reset(1)), Statements::clear, |all| all.remove(1)];
+        for forget in forget {
+            statements.add(&Prepared { id: 1, parameters: 1, columns: None });
+            statements.add_long(1, 0, &[7; 900], 10_000);
+            assert_eq!(memory.query_used(), 900 * CHARGED_TIMES);
+            forget(&mut statements);
+            assert_eq!(memory.query_used(), 0);
+        }
+    }
+
     fn statements(parameters: u16) -> Statements {
-        let mut statements = Statements::default();
+        let mut statements = Statements::charged_to(&MemoryBudget::shared(MemoryLimits::of_queries(1 << 20)));
         statements.add(&Prepared { id: 1, parameters, columns: None });
         statements
     }

@@ -12,8 +12,6 @@ use crate::mysql::SqlError;
 const AMBIGUOUS: u16 = 1052;
 /// MySQL's number for two columns of one name.
 const DUPLICATE_COLUMN: u16 = 1060;
-/// MySQL's number for memory that is used up.
-const OUT_OF_MEMORY: u16 = 1038;
 /// MySQL's number for a value out of its type's range.
 const OUT_OF_RANGE: u16 = 1690;
 /// MySQL's number for a division by zero.
@@ -66,7 +64,7 @@ pub(crate) fn of_read(error: &ReadError, functions: impl FnOnce() -> Vec<String>
         ReadError::OutOfRange { .. } => SqlError { code: OUT_OF_RANGE, state: *b"22003", message: error.to_string() },
         ReadError::Stopping => SqlError::shutting_down(),
         ReadError::Resources { .. } | ReadError::SpillLimit | ReadError::Spill { .. } => {
-            SqlError::new(OUT_OF_MEMORY, error.to_string())
+            SqlError::out_of_memory(error.to_string())
         }
         ReadError::Invalid { .. }
         | ReadError::Value { .. }

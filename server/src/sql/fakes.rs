@@ -20,7 +20,7 @@ use object_store::memory::InMemory;
 use vfs::World;
 use warehouse::care::retry::ErrorRetry;
 use warehouse::care::verify::Verifier;
-use warehouse::memory::MemoryBudget;
+use warehouse::memory::{MemoryBudget, MemoryLimits};
 use warehouse::read::engine::{ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::{MemtableReader, MemtableScan, PinError, PinOutcome, PinRequest, QueryId};
@@ -275,6 +275,7 @@ impl Front {
             node: NodeId("node-a".into()),
         };
         let broker = MemoryBroker::new();
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(1 << 30));
         let components = Components {
             catalog: catalog.clone(),
             queries: queries.clone(),
@@ -282,8 +283,13 @@ impl Front {
             tables: Arc::new(FakeTables(catalog.clone())),
             control: control.clone(),
             care: Arc::new(LocalCare {
-                verifier: Verifier { catalog: catalog.clone(), objects: objects.clone(), world: world.clone() },
-                retry: ErrorRetry { catalog: catalog.clone(), objects, world: world.clone() },
+                verifier: Verifier {
+                    catalog: catalog.clone(),
+                    objects: objects.clone(),
+                    world: world.clone(),
+                    memory: Arc::clone(&memory),
+                },
+                retry: ErrorRetry { catalog: catalog.clone(), objects, world: world.clone(), memory },
             }),
             probe: Arc::new(FakeProbe),
             sources: Arc::new(MemoryConnector::new(broker.clone(), Arc::clone(&world.clock))),

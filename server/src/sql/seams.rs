@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use catalog::{
     ErrorPolicy, GapPolicy, KafkaSource, Offset, PipelineDefinition, PipelineId, StreamId, TableId, TaskIndex,
 };
-use warehouse::care::retry::{Retried, Selection};
-use warehouse::care::verify::{Depth, StreamVerdict};
+use warehouse::care::retry::{Retried, RetryError, Selection};
+use warehouse::care::verify::{Depth, StreamVerdict, VerifyError};
 use warehouse::read::engine::{ReadAnswer, ReadQuery};
 use warehouse::read::errors::ReadError;
 
@@ -77,7 +77,7 @@ pub trait PipelineControl: Send + Sync + fmt::Debug {
     async fn alter(&self, pipeline: PipelineId, definition: PipelineDefinition) -> Result<Vec<PartitionCut>, String>;
 }
 
-/// Looks after tables: proofs and repairs that are no queries. Each error is a sentence.
+/// Looks after tables: proofs and repairs that are no queries.
 #[async_trait]
 pub trait TableCare: Send + Sync + fmt::Debug {
     /// Proves that the offsets of every stream into the table are covered once, or says where not; `progress` is told how far it is.
@@ -86,9 +86,9 @@ pub trait TableCare: Send + Sync + fmt::Debug {
         table: TableId,
         depth: Depth,
         progress: &(dyn Fn(String) + Send + Sync),
-    ) -> Result<Vec<StreamVerdict>, String>;
+    ) -> Result<Vec<StreamVerdict>, VerifyError>;
     /// Decodes error rows of a pipeline again, and moves those that fit into its table.
-    async fn retry_errors(&self, pipeline: PipelineId, selection: &Selection) -> Result<Retried, String>;
+    async fn retry_errors(&self, pipeline: PipelineId, selection: &Selection) -> Result<Retried, RetryError>;
 }
 
 /// Empties tables.

@@ -11,6 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::async_reader::AsyncFileReader;
+use warehouse::memory::{MemoryBudget, MemoryLimits};
 use warehouse::read::reader::PartReaders;
 
 use super::rows::Rows;
@@ -60,7 +61,9 @@ fn unread(part: &Part, cause: &str, is_gone: bool) -> Unread {
 }
 
 async fn decode(part: &Part, objects: &Arc<dyn ObjectStore>) -> Result<Vec<RecordBatch>, String> {
-    let reader: Box<dyn AsyncFileReader> = PartReaders::new(Arc::clone(objects), 0).reader(part);
+    // A checker's reading is charged to nobody of the history.
+    let memory = MemoryBudget::shared(MemoryLimits::of_queries(u64::MAX));
+    let reader: Box<dyn AsyncFileReader> = PartReaders::new(Arc::clone(objects), 0, memory).reader(part);
     let told = |error: parquet::errors::ParquetError| error.to_string();
     let rows = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(told)?.build().map_err(told)?;
     rows.try_collect().await.map_err(told)

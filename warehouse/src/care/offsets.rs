@@ -25,6 +25,13 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let runs: usize = self.runs.values().map(Vec::capacity).sum();
+        let names: usize = self.parts.iter().map(String::capacity).sum();
+        (runs * size_of::<Run>() + names) as u64
+    }
+
     /// Adds a part's rows; what of them is not as the part's record says.
     pub(super) fn add(&mut self, part: &Part, batches: &[RecordBatch]) -> Vec<(StreamId, String)> {
         let number = u32::try_from(self.parts.len()).unwrap_or(u32::MAX);

@@ -25,6 +25,7 @@ use catalog::{
 use object_store::ObjectStore;
 use vfs::{World, compute};
 
+use crate::memory::{MemoryBudget, QueryCharge};
 use crate::read::whole_part::{self as part, PartFault};
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN, error_schema};
 use crate::write::decode::{InvalidPipeline, PipelineDecoder, StreamOrigin};
@@ -34,7 +35,7 @@ use crate::write::source::{Fetched, RawRecord, Records};
 
 /// How often it is begun again because error parts, pipeline or table became others meanwhile.
 const ATTEMPTS: u32 = 8;
-/// Error rows of one statement are in memory together: no more than so many bytes of parts.
+/// Error rows of one statement are in memory together: no more than so many bytes of parts, whatever memory there is.
 const BYTES_MAX: u64 = 512 << 20;
 
 /// Which error rows.
@@ -75,6 +76,15 @@ pub enum RetryError {
         /// Bytes of the parts.
         bytes: u64,
     },
+    /// Less memory is left than it takes.
+    #[error(
+        "the error rows selected take more than the {bytes} bytes of memory that they have, and what ingest and other statements hold \
+         leaves no more (memory.limit); nothing was moved: narrow the WHERE, or run it again when less runs"
+    )]
+    Memory {
+        /// Bytes that it held when it was refused more.
+        bytes: u64,
+    },
     /// A part cannot be read.
     #[error(transparent)]
     Part(#[from] PartFault),
@@ -98,6 +108,8 @@ pub struct ErrorRetry {
     pub objects: Arc<dyn ObjectStore>,
     /// Randomness and threads.
     pub world: World,
+    /// What it holds is charged as a query's.
+    pub memory: Arc<MemoryBudget>,
 }
 
 /// An error part with the rows of it that may be moved.
@@ -138,8 +150,9 @@ impl ErrorRetry {
         let seen = self.catalog.error_rewrites(pipeline.table).await?;
         let snapshot = self.catalog.snapshot(pipeline.table).await?;
         let streams = streams_of(&snapshot, &pipeline);
-        let opened = self.open(&snapshot, &streams, selection).await?;
-        let decoded = self.decode(&pipeline, &snapshot.table, &streams, &opened, selection).await?;
+        let mut charge = self.memory.hold(0);
+        let opened = self.open(&snapshot, &streams, selection, &mut charge).await?;
+        let decoded = self.decode(&pipeline, &snapshot.table, &streams, &opened, selection, &mut charge).await?;
         if decoded.gone.is_empty() {
             return Ok(Some(decoded.told));
         }
@@ -178,6 +191,7 @@ impl ErrorRetry {
         snapshot: &TableSnapshot,
         streams: &BTreeMap<StreamId, &StreamView>,
         selection: &Selection,
+        charge: &mut QueryCharge,
     ) -> Result<Vec<Opened>, RetryError> {
         let is_selected = |part: &&Arc<Part>| {
             part.kind == PartKind::Errors
@@ -194,10 +208,16 @@ impl ErrorRetry {
         }
         let mut opened = Vec::with_capacity(parts.len());
         for part in parts {
+            // As it is in its object, for as long as it is decoded.
+            let before = charge.bytes();
+            grow(charge, part.bytes)?;
             let bytes = part::fetch(&*self.objects, part).await?;
             let read = Arc::clone(part);
             let batches = compute(&*self.world.compute, move || error_rows(&read, bytes)).await?;
+            grow(charge, bytes_of(&batches))?;
             opened.push(Opened { part: Arc::clone(part), batches });
+            let held = before + opened.last().map_or(0, |opened| bytes_of(&opened.batches));
+            assert!(charge.try_resize(held), "it becomes less");
         }
         Ok(opened)
     }
@@ -209,12 +229,15 @@ impl ErrorRetry {
         streams: &BTreeMap<StreamId, &StreamView>,
         opened: &[Opened],
         selection: &Selection,
+        charge: &mut QueryCharge,
     ) -> Result<Decoded, RetryError> {
         let mut decoder = PipelineDecoder::new(Arc::clone(table), Arc::clone(pipeline))?;
         if decoder.needs_keys() || decoder.needs_headers() {
             return Err(RetryError::NotKept);
         }
         let mut decoded = Decoded::default();
+        // The records of all streams are a copy of what is selected.
+        grow(charge, opened.iter().map(|opened| bytes_of(&opened.batches)).sum())?;
         for (id, (records, cut)) in gather(opened, streams, selection) {
             decoded.told.cut += cut;
             let Some(view) = streams.get(&id).filter(|_| !records.is_empty()) else { continue };
@@ -243,6 +266,8 @@ impl ErrorRetry {
                 let (rows, filtered) = (batch.ledger.rows, batch.ledger.filtered);
                 decoded.moved.push(ErrorsMoved { stream: id, rows, filtered });
             }
+            // Its rows, and once more what a flush needs beside them.
+            grow(charge, 2 * batch.bytes())?;
             decoded.gone.extend(offsets.difference(&failing).map(|offset| (id, *offset)));
             if batch.rows.num_rows() > 0 {
                 decoded.rows.push(batch.rows);
@@ -250,6 +275,18 @@ impl ErrorRetry {
         }
         Ok(decoded)
     }
+}
+
+/// More is held, or nothing was moved.
+fn grow(charge: &mut QueryCharge, bytes: u64) -> Result<(), RetryError> {
+    match charge.try_grow(bytes) {
+        true => Ok(()),
+        false => Err(RetryError::Memory { bytes: charge.bytes() }),
+    }
+}
+
+fn bytes_of(batches: &[RecordBatch]) -> u64 {
+    batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum()
 }
 
 /// The rows of an error part.

@@ -18,13 +18,37 @@ use vfs::{World, compute};
 
 use super::ledger::Accounts;
 use super::offsets::Offsets;
+use crate::memory::MemoryBudget;
 use crate::read::whole_part::{self as part, PartFault};
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN};
 
 /// Objects that are looked at at a time.
 const LOOKS: usize = 16;
+/// What a row takes while its part is looked at: its stream and its offset, decoded, and the offset once more to be sorted.
+const ROW_BYTES: u64 = 24;
 /// So many faults of one stream are told; the rest are counted.
 const FAULTS_TOLD: usize = 8;
+
+/// Why there is no verdict. Of what a table is, it says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The table is gone, or the catalog does not answer.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Less memory is left than it takes.
+    #[error(
+        "part {part} takes {bytes} bytes of memory to be read whole, beside {held} for the offsets of all parts, and what ingest and \
+         other statements hold leaves less (memory.limit): run it again when less runs, or without FULL"
+    )]
+    Memory {
+        /// The part that is read next.
+        part: String,
+        /// What that takes.
+        bytes: u64,
+        /// What is held already.
+        held: u64,
+    },
+}
 
 /// How closely a table is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +102,8 @@ pub struct Verifier {
     pub objects: Arc<dyn ObjectStore>,
     /// Threads.
     pub world: World,
+    /// What it holds is charged as a query's.
+    pub memory: Arc<MemoryBudget>,
 }
 
 impl Verifier {
@@ -85,19 +111,19 @@ impl Verifier {
     /// particular. `progress` is told in a few words how far it is.
     ///
     /// # Errors
-    /// If the table is gone, or the catalog does not answer.
+    /// See [`VerifyError`].
     pub async fn verify(
         &self,
         table: TableId,
         depth: Depth,
         progress: &(dyn Fn(String) + Send + Sync),
-    ) -> Result<Vec<StreamVerdict>, CatalogError> {
+    ) -> Result<Vec<StreamVerdict>, VerifyError> {
         let mut accounts = Accounts::default();
         let head = self.read(table, Version::ZERO, &mut accounts, progress).await?;
         self.compare_checkpoints(table, head, &mut accounts, progress).await?;
         accounts.compare_parts();
         let mut offsets = Offsets::default();
-        self.look_at_parts(depth, &mut accounts, &mut offsets, progress).await;
+        self.look_at_parts(depth, &mut accounts, &mut offsets, progress).await?;
         Ok(verdicts(accounts, &mut offsets))
     }
 
@@ -160,7 +186,7 @@ impl Verifier {
         accounts: &mut Accounts,
         offsets: &mut Offsets,
         progress: &(dyn Fn(String) + Send + Sync),
-    ) {
+    ) -> Result<(), VerifyError> {
         let parts: Vec<Part> = accounts.parts.values().cloned().collect();
         let count = parts.len();
         if depth == Depth::Parts {
@@ -174,11 +200,16 @@ impl Verifier {
                     blame(accounts, &part, &fault);
                 }
             }
-            return;
+            return Ok(());
         }
         // One at a time: each is in memory whole.
+        let mut charge = self.memory.hold(0);
         for (done, part) in parts.into_iter().enumerate() {
             progress(format!("read {done} of {count} parts"));
+            let (held, bytes) = (offsets.bytes(), part.bytes + part.rows * ROW_BYTES);
+            if !charge.try_resize(held + bytes) {
+                return Err(VerifyError::Memory { part: part.id.to_string(), bytes, held });
+            }
             match self.read_offsets(&part).await {
                 Err(fault) => blame(accounts, &part, &fault),
                 Ok(batches) => {
@@ -191,6 +222,7 @@ impl Verifier {
                 }
             }
         }
+        Ok(())
     }
 
     async fn read_offsets(&self, part: &Part) -> Result<Vec<arrow::array::RecordBatch>, PartFault> {

@@ -169,7 +169,8 @@ impl ReadEngine {
     pub fn new(parts: ReadParts, settings: ReadSettings, functions: Functions) -> Result<Self, ReadError> {
         let (catalog, memtables) = (Arc::clone(&parts.catalog), Arc::clone(&parts.memtables));
         let snapshots = SnapshotTaker::new(catalog, memtables, parts.world.clone(), settings.wait_max);
-        let readers = PartReaders::new(Arc::clone(&parts.objects), settings.footer_bytes);
+        let readers =
+            PartReaders::new(Arc::clone(&parts.objects), settings.footer_bytes, Arc::clone(&settings.limits.memory));
         let own = QueryLimits {
             memory: MemoryBudget::shared(MemoryLimits::of_queries(ASIDE_BYTES)),
             ..settings.limits.clone()

@@ -1,10 +1,15 @@
-//! Parquet footers, kept in memory within a bound: the least recently used ones go first.
+//! Parquet footers, kept in memory within a bound, and charged to the process's memory: the least recently used ones go first.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use catalog::PartId;
 use parquet::file::metadata::ParquetMetaData;
+
+use crate::memory::MemoryBudget;
+
+/// Footers never take more than this share of what queries may have.
+const SHARE: u64 = 8;
 
 #[derive(Debug)]
 struct Entry {
@@ -26,13 +31,22 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Footers {
     bytes_max: usize,
+    memory: Arc<MemoryBudget>,
     inner: Mutex<Inner>,
 }
 
+impl Drop for Footers {
+    fn drop(&mut self) {
+        let bytes = self.lock().bytes;
+        self.memory.forget(bytes as u64);
+    }
+}
+
 impl Footers {
-    /// Keeps at most `bytes_max` bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, inner: Mutex::default() }
+    /// Keeps at most `bytes_max` bytes, and no more than a share of what queries may have.
+    pub(super) fn new(bytes_max: usize, memory: Arc<MemoryBudget>) -> Self {
+        let share = usize::try_from(memory.limits().query_max / SHARE).unwrap_or(usize::MAX);
+        Self { bytes_max: bytes_max.min(share), memory, inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -62,9 +76,12 @@ impl Footers {
         inner.by_use.insert(used, part);
         inner.entries.insert(part, Entry { footer, bytes, used });
         inner.bytes += bytes;
+        self.memory.keep(bytes as u64);
         while inner.bytes > self.bytes_max {
             let (_, oldest) = inner.by_use.pop_first().expect("something is here as long as there are bytes");
-            inner.bytes -= inner.entries.remove(&oldest).expect("both maps hold the same parts").bytes;
+            let gone = inner.entries.remove(&oldest).expect("both maps hold the same parts").bytes;
+            inner.bytes -= gone;
+            self.memory.forget(gone as u64);
         }
     }
 }
@@ -75,6 +92,7 @@ mod tests {
     use parquet::schema::types::{SchemaDescriptor, Type};
 
     use super::*;
+    use crate::memory::MemoryLimits;
 
     fn footer() -> Arc<ParquetMetaData> {
         let root = Type::group_type_builder("root").build().unwrap();
@@ -85,7 +103,8 @@ mod tests {
     #[test]
     fn the_least_recently_used_footer_makes_room() {
         let size = footer().memory_size();
-        let footers = Footers::new(2 * size);
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(1 << 30));
+        let footers = Footers::new(2 * size, Arc::clone(&memory));
         footers.put(PartId(1), footer());
         footers.put(PartId(2), footer());
         assert!(footers.get(PartId(1)).is_some());
@@ -93,11 +112,14 @@ mod tests {
         assert!(footers.get(PartId(2)).is_none());
         assert!(footers.get(PartId(1)).is_some() && footers.get(PartId(3)).is_some());
         assert!(footers.lock().bytes <= 2 * size);
+        assert_eq!(memory.kept(), 2 * size as u64);
+        drop(footers);
+        assert_eq!(memory.kept(), 0);
     }
 
     #[test]
     fn a_footer_above_the_bound_is_not_kept() {
-        let footers = Footers::new(1);
+        let footers = Footers::new(1, MemoryBudget::shared(MemoryLimits::of_queries(1 << 30)));
         footers.put(PartId(1), footer());
         assert!(footers.get(PartId(1)).is_none());
     }

@@ -22,6 +22,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 use super::footers::Footers;
+use crate::memory::{MemoryBudget, QueryCharge};
 
 /// The end of a part that is fetched at once for its footer and page index.
 const FOOTER_BYTES: usize = 256 << 10;
@@ -67,12 +68,14 @@ pub enum PartError {
 pub struct PartReaders {
     store: Arc<dyn ObjectStore>,
     footers: Arc<Footers>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl PartReaders {
-    /// Reads from `store`, and keeps at most `footer_bytes` bytes of footers.
-    pub fn new(store: Arc<dyn ObjectStore>, footer_bytes: usize) -> Self {
-        Self { store, footers: Arc::new(Footers::new(footer_bytes)) }
+    /// Reads from `store`, and keeps at most `footer_bytes` bytes of footers. These, and what is read for as long as somebody has it,
+    /// are charged to `memory`.
+    pub fn new(store: Arc<dyn ObjectStore>, footer_bytes: usize, memory: Arc<MemoryBudget>) -> Self {
+        Self { store, footers: Arc::new(Footers::new(footer_bytes, Arc::clone(&memory))), memory }
     }
 
     /// The reader of one part.
@@ -81,8 +84,8 @@ impl PartReaders {
     }
 
     fn part_reader(&self, part: &Part, fetched: Count) -> PartReader {
-        let (store, footers) = (Arc::clone(&self.store), Arc::clone(&self.footers));
-        PartReader { part: part.clone(), path: Path::from(part.path.as_str()), store, footers, fetched }
+        let (store, footers, memory) = (Arc::clone(&self.store), Arc::clone(&self.footers), Arc::clone(&self.memory));
+        PartReader { part: part.clone(), path: Path::from(part.path.as_str()), store, footers, memory, fetched }
     }
 }
 
@@ -114,7 +117,21 @@ struct PartReader {
     path: Path,
     store: Arc<dyn ObjectStore>,
     footers: Arc<Footers>,
+    memory: Arc<MemoryBudget>,
     fetched: Count,
+}
+
+/// What was read, charged until the last piece of it is dropped. It is never refused: the sorts and joins that it is read for get the
+/// less, and they can spill.
+struct ChargedBytes {
+    content: Bytes,
+    _charge: QueryCharge,
+}
+
+impl AsRef<[u8]> for ChargedBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
 }
 
 /// Whole blocks, verified.
@@ -139,7 +156,8 @@ impl PartReader {
         for (bytes, content) in runs.into_iter().zip(contents) {
             self.fetched.add(content.len());
             self.verify(&bytes, &content)?;
-            verified.push(Run { bytes, content });
+            let charge = self.memory.hold(content.len() as u64);
+            verified.push(Run { bytes, content: Bytes::from_owner(ChargedBytes { content, _charge: charge }) });
         }
         Ok(wanted.iter().map(|range| slice(&verified, range)).collect())
     }
@@ -256,6 +274,7 @@ mod tests {
     use vfs::{Random, SeededRandom};
 
     use super::*;
+    use crate::memory::MemoryLimits;
 
     fn part(content: &[u8], block_bytes: u64) -> Part {
         let crc32c = content.chunks(to_usize(block_bytes)).map(crc32c::crc32c).collect();
@@ -278,7 +297,9 @@ mod tests {
         let store = Arc::new(InMemory::new());
         let path = Path::from(part.path.as_str());
         store.put(&path, Bytes::copy_from_slice(content).into()).await.unwrap();
-        PartReader { part, path, store, footers: Arc::new(Footers::new(0)), fetched: Count::new() }
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(1 << 20));
+        let footers = Arc::new(Footers::new(0, Arc::clone(&memory)));
+        PartReader { part, path, store, footers, memory, fetched: Count::new() }
     }
 
     fn content(random: &SeededRandom, length: usize) -> Vec<u8> {
@@ -300,6 +321,21 @@ mod tests {
                 wanted.iter().map(|range| &content[to_usize(range.start)..to_usize(range.end)]).collect();
             assert_eq!(reader.ranges(&wanted).await.unwrap(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn i8_what_is_read_is_charged_until_its_last_piece_is_dropped() {
+        let random = SeededRandom::new(4);
+        let content = content(&random, 1_000);
+        let reader = reader(part(&content, 64), &content).await;
+        let mut pieces = reader.ranges(&[0..10, 70..80, 900..1_000]).await.unwrap();
+        assert_eq!(reader.memory.query_used(), 128 + 104, "whole blocks");
+        pieces.remove(0);
+        assert_eq!(reader.memory.query_used(), 128 + 104, "the other piece is of the same run");
+        pieces.remove(0);
+        assert_eq!(reader.memory.query_used(), 104);
+        drop(pieces);
+        assert_eq!(reader.memory.query_used(), 0);
     }
 
     #[tokio::test]

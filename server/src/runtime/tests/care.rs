@@ -1,5 +1,6 @@
 //! SYSTEM VERIFY of what was damaged, and RETRY ERRORS beside ingest, beside itself, and with stores that fail.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::store::CommitFault;
@@ -8,9 +9,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use vfs::{Fault, FaultyStore, MemoryDisk, StoreOp};
 use warehouse::care::retry::{ErrorRetry, Retried, RetryError, Selection};
-use warehouse::care::verify::{Depth, Verifier};
+use warehouse::care::verify::{Depth, Verifier, VerifyError};
+use warehouse::memory::{MemoryBudget, MemoryLimits};
 
-use super::{Process, Stage};
+use super::{Process, Stage, memory};
 use crate::sql::seams::PipelineControl;
 
 async fn parts(process: &Process<'_>) -> Vec<Arc<Part>> {
@@ -20,14 +22,14 @@ async fn parts(process: &Process<'_>) -> Vec<Arc<Part>> {
 /// What is wrong, as VERIFY tells it.
 async fn faults(process: &Process<'_>, depth: Depth) -> String {
     let (catalog, objects) = (process.catalog.clone(), Arc::clone(&process.stage.objects) as _);
-    let verifier = Verifier { catalog, objects, world: process.world.clone() };
+    let verifier = Verifier { catalog, objects, world: process.world.clone(), memory: memory() };
     let verdicts = verifier.verify(process.pipeline.table, depth, &|_| {}).await.unwrap();
     verdicts.iter().map(warehouse::care::verify::StreamVerdict::detail).collect::<Vec<_>>().join("|")
 }
 
 fn retry(process: &Process<'_>) -> ErrorRetry {
     let (catalog, objects) = (process.catalog.clone(), Arc::clone(&process.stage.objects) as _);
-    ErrorRetry { catalog, objects, world: process.world.clone() }
+    ErrorRetry { catalog, objects, world: process.world.clone(), memory: memory() }
 }
 
 /// Every error row that is committed.
@@ -147,6 +149,45 @@ fn i1_i6_retries_beside_each_other_beside_ingest_and_of_unknown_outcome_move_eac
             process.verify().await;
         });
     }
+}
+
+#[test]
+fn i8_a_retry_and_a_proof_that_get_too_little_memory_say_so_and_change_nothing() {
+    let stage = Stage::new(1);
+    stage.live("w", &MemoryDisk::new(), async |process| {
+        with_errors(&process).await;
+        // A part of which much more is in memory than in its object.
+        stage.produce_text(0, &format!(r#"{{"m": "{}"}}"#, "x".repeat(20 << 10)));
+        process.until_visible(&[(0, 7)]).await;
+        let id = process.pipeline.id;
+        process.control.pause(id).await.unwrap();
+        let errors = all_errors(&process).await;
+        let mut held_when_refused = BTreeSet::new();
+        let mut bytes = 0;
+        // Wherever it comes to its end: when a part is fetched, read, copied into records, when these are decoded.
+        let retried = loop {
+            let memory = MemoryBudget::shared(MemoryLimits::of_queries(bytes));
+            let little = ErrorRetry { memory: Arc::clone(&memory), ..retry(&process) };
+            let retried = little.run(id, &errors).await;
+            assert_eq!(memory.query_used(), 0, "all is given back");
+            match retried {
+                Err(RetryError::Memory { bytes }) => drop(held_when_refused.insert(bytes)),
+                other => break other.unwrap(),
+            }
+            assert_eq!(ledger(&process).await, (3, 4), "{bytes} bytes");
+            bytes += 512;
+        };
+        assert_eq!(retried.moved, 2);
+        assert!(held_when_refused.len() >= 5, "of two parts: {held_when_refused:?}");
+        let (catalog, objects) = (process.catalog.clone(), Arc::clone(&process.stage.objects) as _);
+        let memory = MemoryBudget::shared(MemoryLimits::of_queries(1 << 10));
+        let verifier = Verifier { catalog, objects, world: process.world.clone(), memory: Arc::clone(&memory) };
+        let table = process.pipeline.table;
+        assert!(matches!(verifier.verify(table, Depth::Full, &|_| {}).await, Err(VerifyError::Memory { .. })));
+        assert!(verifier.verify(table, Depth::Parts, &|_| {}).await.is_ok(), "which reads no part");
+        assert_eq!(memory.query_used(), 0);
+        process.verify().await;
+    });
 }
 
 #[test]

@@ -20,7 +20,7 @@ use object_store::memory::InMemory;
 use vfs::{Clock, Inline, MemoryDisk, SeededRandom, SystemClock, VirtualClock, World};
 use wal::WalSettings;
 use warehouse::care::verify::{Depth, Verifier};
-use warehouse::memory::MemoryBudget;
+use warehouse::memory::{MemoryBudget, MemoryLimits};
 use warehouse::read::whole_part as part;
 use warehouse::write::local::LocalWorkers;
 use warehouse::write::source::{MemoryBroker, MemoryConnector, MemoryRecord};
@@ -34,6 +34,11 @@ use crate::settings::Settings;
 const TOPIC: &str = "events";
 /// The virtual time after which a test has waited long enough.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// As much as what is no query needs here.
+fn memory() -> Arc<MemoryBudget> {
+    MemoryBudget::shared(MemoryLimits::of_queries(1 << 30))
+}
 
 /// What outlives a process.
 struct Stage {
@@ -175,7 +180,7 @@ impl<'a> Process<'a> {
     /// I1: the whole table is proved, from its log and from its files.
     async fn verify(&self) {
         let (catalog, objects) = (self.catalog.clone(), Arc::clone(&self.stage.objects) as _);
-        let verifier = Verifier { catalog, objects, world: self.world.clone() };
+        let verifier = Verifier { catalog, objects, world: self.world.clone(), memory: memory() };
         let verdicts = verifier.verify(self.pipeline.table, Depth::Full, &|_| {}).await.unwrap();
         let damaged: Vec<_> = verdicts.iter().filter(|verdict| !verdict.faults.is_empty()).collect();
         assert!(damaged.is_empty(), "{damaged:?}");

@@ -6,8 +6,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use catalog::{CatalogError, Offset, StreamId};
 use datafusion::sql::sqlparser::ast::{self, Expr, SetExpr};
-use warehouse::care::retry::{Retried, Selection};
-use warehouse::care::verify::{Depth, StreamVerdict};
+use warehouse::care::retry::{Retried, RetryError, Selection};
+use warehouse::care::verify::{Depth, StreamVerdict, VerifyError};
 use warehouse::read::session::Freshness;
 
 use super::super::errors::of_catalog;
@@ -50,7 +50,11 @@ impl Session {
         let presence = Arc::clone(&self.presence);
         let progress = move |state: String| presence.set_state(&state);
         let depth = if full { Depth::Full } else { Depth::Parts };
-        let verdicts = self.shared.components.care.verify(table.id, depth, &progress).await.map_err(SqlError::other)?;
+        let verdicts = self.shared.components.care.verify(table.id, depth, &progress).await;
+        let verdicts = verdicts.map_err(|error| match error {
+            VerifyError::Memory { .. } => SqlError::out_of_memory(error.to_string()),
+            VerifyError::Catalog(error) => SqlError::other(error.to_string()),
+        })?;
         let rows: Vec<Vec<Cell>> = verdicts.iter().map(verdict_row).collect();
         Ok(answer(VERDICTS, &rows))
     }
@@ -80,7 +84,11 @@ impl Session {
             selection.extend(pairs.map(|(stream, offset)| (StreamId(*stream as u64), Offset(*offset as u64))));
         }
         let care = &self.shared.components.care;
-        let retried = care.retry_errors(pipeline.id, &selection).await.map_err(SqlError::other)?;
+        let retried = care.retry_errors(pipeline.id, &selection).await;
+        let retried = retried.map_err(|error| match error {
+            RetryError::Memory { .. } => SqlError::out_of_memory(error.to_string()),
+            error => SqlError::other(error.to_string()),
+        })?;
         Ok(answer(RETRIED, &retried_rows(retried)))
     }
 }
