@@ -138,10 +138,12 @@ impl fmt::Debug for ReadAnswer {
     }
 }
 
-/// A statement, ready to run.
-struct Planned {
+/// A statement whose tables are pinned, ready to be planned.
+struct Ready {
     state: SessionState,
-    plan: LogicalPlan,
+    statement: Statement,
+    /// Why names were not found.
+    missing: BTreeMap<(String, String), ReadError>,
     /// What its session has seen once it is answered.
     ends: BTreeMap<StreamId, Offset>,
     /// Whether it reads nothing but what the server says of itself.
@@ -228,16 +230,24 @@ impl ReadEngine {
         let query = ReadQuery { statement, ..query };
         only_queries(&query.statement)?;
         let pins = self.snapshots.begin();
-        let planned = self.plan(&query, Statement::clone(&query.statement), &pins).await?;
-        Ok(Arc::clone(planned.plan.schema().inner()))
+        let Ready { state, statement, missing, is_of_the_server, .. } =
+            self.ready(&query, Statement::clone(&query.statement), &pins).await?;
+        let planning = async move {
+            let plan = planned(&state, statement, missing).await?;
+            // Until it is planned.
+            drop(pins);
+            Ok(ReadAnswer { schema: Arc::clone(plan.schema().inner()), batches: futures::stream::empty().boxed() })
+        };
+        Ok(self.run(is_of_the_server, CancellationToken::new(), planning).await?.schema)
     }
 
     async fn attempt(&self, query: &ReadQuery, statement: Statement) -> Result<ReadAnswer, ReadError> {
         let pins = self.snapshots.begin();
-        let Planned { state, plan, ends, is_of_the_server } = self.plan(query, statement, &pins).await?;
+        let Ready { state, statement, missing, ends, is_of_the_server } = self.ready(query, statement, &pins).await?;
         let ended = CancellationToken::new();
         let until = ended.clone();
         let running = async move {
+            let plan = planned(&state, statement, missing).await?;
             let plan = interruptible(state.create_physical_plan(&plan).await?, &until)?;
             let mut rows = execute_stream(plan, state.task_ctx())?;
             let schema = rows.schema();
@@ -246,16 +256,26 @@ impl ReadEngine {
             let batches = futures::stream::iter(first.map(Ok)).chain(rest).inspect(move |_| _ = &pins);
             Ok(ReadAnswer { schema, batches: until_error(batches.boxed()) })
         };
-        let answer = match &self.settings.threads {
-            Some(threads) if !is_of_the_server => run_on(threads, ended, running).await?,
-            _ => running.await?,
-        };
+        let answer = self.run(is_of_the_server, ended, running).await?;
         query.seen.answered(query.freshness, &ends);
         Ok(answer)
     }
 
-    /// What `statement` reads is pinned, and how it is read is planned.
-    async fn plan(&self, query: &ReadQuery, statement: Statement, pins: &Arc<QueryPins>) -> Result<Planned, ReadError> {
+    /// Runs what computes where queries run: planning, too, takes a second where joins are many, and makes no pause.
+    async fn run(
+        &self,
+        is_of_the_server: bool,
+        ended: CancellationToken,
+        running: impl Future<Output = Result<ReadAnswer, ReadError>> + Send + 'static,
+    ) -> Result<ReadAnswer, ReadError> {
+        match &self.settings.threads {
+            Some(threads) if !is_of_the_server => run_on(threads, ended, running).await,
+            _ => running.await,
+        }
+    }
+
+    /// What `statement` reads is pinned.
+    async fn ready(&self, query: &ReadQuery, statement: Statement, pins: &Arc<QueryPins>) -> Result<Ready, ReadError> {
         let sources = Sources {
             database: &query.database,
             schemas: &query.schemas,
@@ -266,16 +286,7 @@ impl ReadEngine {
         let prepared = prepare(statement, &sources, query.freshness, &query.seen, pins).await?;
         let Prepared { statement, tables, ends, missing, is_of_the_server } = prepared;
         let state = self.state(query, tables, is_of_the_server);
-        let plan = state
-            .statement_to_plan(EngineStatement::Statement(Box::new(statement)))
-            .await
-            .map_err(|error| not_found(&error, missing).unwrap_or_else(|| error.into()))?;
-        SQLOptions::new()
-            .with_allow_ddl(false)
-            .with_allow_dml(false)
-            .with_allow_statements(false)
-            .verify_plan(&plan)?;
-        Ok(Planned { state, plan, ends, is_of_the_server })
+        Ok(Ready { state, statement, missing, ends, is_of_the_server })
     }
 
     /// The context of one statement.
@@ -312,6 +323,20 @@ impl ReadEngine {
         }
         state
     }
+}
+
+/// How `statement` is read.
+async fn planned(
+    state: &SessionState,
+    statement: Statement,
+    missing: BTreeMap<(String, String), ReadError>,
+) -> Result<LogicalPlan, ReadError> {
+    let plan = state
+        .statement_to_plan(EngineStatement::Statement(Box::new(statement)))
+        .await
+        .map_err(|error| not_found(&error, missing).unwrap_or_else(|| error.into()))?;
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+    Ok(plan)
 }
 
 /// Statements that change something have their own ways.

@@ -4,5 +4,6 @@ mod answers;
 mod counts;
 mod damage;
 mod limits;
+mod planning;
 mod plans;
 mod sessions;
