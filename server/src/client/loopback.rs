@@ -15,7 +15,7 @@ use super::connection::{ConnectOptions, Connection, Reply, Row};
 use super::error::ClientError;
 use crate::mysql::auth::{FixedAccounts, Plugin, Secret};
 use crate::mysql::capabilities::Capabilities;
-use crate::mysql::reply::end_status;
+use crate::mysql::reply::{end_status, is_end};
 use crate::mysql::stand_in::StandIn;
 use crate::mysql::{Listener, ListenerSettings};
 
@@ -251,6 +251,38 @@ async fn a_prepared_statement_is_announced_executed_reset_and_closed() {
     connection.send_command(0x19, &[1, 0, 0, 0]).await.unwrap();
     assert_eq!(code_of(connection.command(0x17, bound).await), 1243, "closed");
     assert_eq!(one_text(&mut connection, "select 1").await.as_deref(), Some("1"));
+}
+
+/// The status behind the rows of an execution that asks for a cursor, and how many rows there were.
+async fn executed_with_cursor(connection: &mut Connection, id: u8) -> (Option<u16>, usize) {
+    assert_eq!(&connection.command(0x17, &[id, 0, 0, 0, 1, 1, 0, 0, 0]).await.unwrap()[..], [2], "columns");
+    for _ in 0..2 {
+        connection.packet().await.unwrap();
+    }
+    let mut rows = 0;
+    loop {
+        let packet = connection.packet().await.unwrap();
+        if is_end(&packet) {
+            return (end_status(&packet), rows);
+        }
+        rows += 1;
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_a_cursor_gets_all_rows_at_once_and_a_cursor_without_rows_where_there_are_none() {
+    const CURSOR_EXISTS: u16 = 64;
+    const LAST_ROW_SENT: u16 = 128;
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    for sql in ["rows 1 1", "rows 0 1"] {
+        connection.command(0x16, sql.as_bytes()).await.unwrap();
+    }
+    assert_eq!(executed_with_cursor(&mut connection, 1).await, (Some(2), 1024));
+    assert_eq!(executed_with_cursor(&mut connection, 2).await, (Some(2 | CURSOR_EXISTS), 0));
+    let fetch = [2, 0, 0, 0, 10, 0, 0, 0];
+    assert_eq!(end_status(&connection.command(0x1C, &fetch).await.unwrap()), Some(2 | LAST_ROW_SENT));
+    assert_eq!(code_of(connection.command(0x1C, &fetch).await), 1421, "it is closed");
 }
 
 #[tokio::test]

@@ -2,15 +2,15 @@
 
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, STATUS_LAST_ROW_SENT};
 use super::codec::{CodecError, PacketWriter};
 use super::column::ColumnDefinition;
 use super::commands::{Command, Several};
 use super::error::SqlError;
 use super::handler::{Answer, Prepared, SqlSession};
-use super::reply::{Done, OK, Place, encode_end, encode_error};
+use super::reply::{Done, OK, Place, encode_cursor_end, encode_end, encode_error};
 use super::resultset::{Shape, Values, put_columns, put_end_of_columns, put_field_list, send_rows};
-use super::statements::{Statements, unknown};
+use super::statements::{Execution, Statements, unknown};
 
 /// What follows a command.
 #[derive(PartialEq, Eq)]
@@ -76,10 +76,13 @@ impl Answering<'_> {
                 let known = self.statements.reset(id);
                 self.put_outcome(if known { Ok(()) } else { Err(unknown(id, "mysqld_stmt_reset")) });
             }
-            Command::Fetch(id) => {
-                let error = self.statements.no_cursor(id);
-                self.put_outcome(Err(error));
-            }
+            Command::Fetch(id) => match self.statements.close_cursor(id) {
+                Ok(()) => {
+                    let capabilities = *self.capabilities;
+                    self.writer.packet(|out| encode_cursor_end(STATUS_LAST_ROW_SENT, capabilities, out));
+                }
+                Err(error) => self.put_outcome(Err(error)),
+            },
             Command::ChangeUser(_) => unreachable!("it is an exchange of its own, not an answer"),
             Command::Refused(error) => self.put_outcome(Err(error)),
         }
@@ -88,7 +91,7 @@ impl Answering<'_> {
     }
 
     fn shape(&self, values: Values, place: Place) -> Shape {
-        Shape { capabilities: *self.capabilities, values, place }
+        Shape { capabilities: *self.capabilities, values, place, cursor: false }
     }
 
     /// Each statement of the text has its answer; the first that fails ends them.
@@ -138,11 +141,11 @@ impl Answering<'_> {
     }
 
     async fn execute(&mut self, packet: &[u8]) -> Result<(), CodecError> {
-        let answer = match self.statements.execution(packet) {
-            Ok((id, parameters)) => self.session.execute_prepared(id, parameters).await,
-            Err(error) => Err(error),
+        let (answer, cursor) = match self.statements.execution(packet) {
+            Ok(Execution { id, parameters, cursor }) => (self.session.execute_prepared(id, parameters).await, cursor),
+            Err(error) => (Err(error), false),
         };
-        let shape = self.shape(Values::Binary, Place::Last);
+        let shape = Shape { cursor, ..self.shape(Values::Binary, Place::Last) };
         let outcome = self.put_answer(answer, shape).await;
         self.statements.give_back();
         outcome.map(drop)

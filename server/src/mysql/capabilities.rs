@@ -88,6 +88,10 @@ impl Capabilities {
 pub const STATUS_AUTOCOMMIT: u16 = 2;
 /// The status flag "the answer of the next statement of the command follows".
 pub const STATUS_MORE_RESULTS: u16 = 8;
+/// Status flag: rows are to be asked for, by COM_STMT_FETCH.
+pub const STATUS_CURSOR_EXISTS: u16 = 64;
+/// Status flag: a cursor has no more rows, and is closed.
+pub const STATUS_LAST_ROW_SENT: u16 = 128;
 /// The collation utf8mb4_general_ci, known to every client: the character set of all text in both directions.
 pub const CHARSET_UTF8MB4: u8 = 45;
 /// The pseudo-collation of bytes and numbers.

@@ -47,7 +47,7 @@ pub enum Command<'a> {
     Close(u32),
     /// Forgets what has been sent for a statement's next execution.
     ResetStatement(u32),
-    /// Rows of an open cursor; none is ever open.
+    /// Rows of an open cursor; it never has any.
     Fetch(u32),
     /// A command that takes no answer and cannot be read.
     Ignored,

@@ -51,7 +51,7 @@ pub struct Done {
 impl Done {
     /// Appends an OK packet's payload.
     pub fn encode(&self, place: Place, out: &mut BytesMut) {
-        self.encode_as(OK, place, out);
+        self.encode_as(OK, place.status(), out);
     }
 
     /// Reads an OK packet's payload.
@@ -65,11 +65,11 @@ impl Done {
         Ok(Self { affected_rows, warnings, info: String::from_utf8_lossy(fields.rest()).into_owned() })
     }
 
-    fn encode_as(&self, first: u8, place: Place, out: &mut BytesMut) {
+    fn encode_as(&self, first: u8, status: u16, out: &mut BytesMut) {
         out.put_u8(first);
         put_integer(out, self.affected_rows);
         put_integer(out, 0);
-        out.put_u16_le(place.status());
+        out.put_u16_le(status);
         out.put_u16_le(self.warnings);
         out.extend_from_slice(self.info.as_bytes());
     }
@@ -77,18 +77,31 @@ impl Done {
 
 /// Appends the payload that ends a list of rows or columns, in the form that both sides have agreed on.
 pub fn encode_end(capabilities: Capabilities, place: Place, out: &mut BytesMut) {
+    encode_end_with(place.status(), capabilities, out);
+}
+
+/// The same of a cursor's rows: `flag` says whether more are to be asked for.
+pub fn encode_cursor_end(flag: u16, capabilities: Capabilities, out: &mut BytesMut) {
+    encode_end_with(Place::Last.status() | flag, capabilities, out);
+}
+
+fn encode_end_with(status: u16, capabilities: Capabilities, out: &mut BytesMut) {
     if capabilities.contains(Capabilities::DEPRECATE_EOF) {
-        Done::default().encode_as(EOF, place, out);
+        Done::default().encode_as(EOF, status, out);
     } else {
-        encode_eof(place, out);
+        put_eof(status, out);
     }
 }
 
 /// Appends an EOF packet's payload.
 pub fn encode_eof(place: Place, out: &mut BytesMut) {
+    put_eof(place.status(), out);
+}
+
+fn put_eof(status: u16, out: &mut BytesMut) {
     out.put_u8(EOF);
     out.put_u16_le(0);
-    out.put_u16_le(place.status());
+    out.put_u16_le(status);
 }
 
 /// The status flags of a payload that ends rows, in either form; nothing if it is cut short.

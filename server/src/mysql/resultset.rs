@@ -12,12 +12,12 @@ use futures::stream::BoxStream;
 use tokio::io::AsyncWrite;
 
 use super::binary;
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, STATUS_CURSOR_EXISTS};
 use super::codec::{CodecError, PacketWriter};
 use super::column::ColumnDefinition;
 use super::error::SqlError;
 use super::fields::put_integer;
-use super::reply::{Done, Place, encode_end, encode_eof, encode_error};
+use super::reply::{Done, Place, encode_cursor_end, encode_end, encode_eof, encode_error};
 use super::text::{cell, unfold};
 
 /// Bytes after which rows are sent even in the middle of a batch, so that long values do not pile up.
@@ -40,6 +40,8 @@ pub(super) struct Shape {
     pub(super) capabilities: Capabilities,
     pub(super) values: Values,
     pub(super) place: Place,
+    /// The client asked for a cursor.
+    pub(super) cursor: bool,
 }
 
 /// Sends all of `stream`. An error of the stream ends the rows with an ERR packet, and is returned in the inner result; the
@@ -60,6 +62,18 @@ pub(super) async fn send_rows<W: AsyncWrite + Unpin>(
     }
     writer.packet(|out| put_integer(out, schema.fields().len() as u64));
     put_columns(writer, shape, &schema);
+    if shape.cursor && shape.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+        while next.as_ref().is_some_and(|batch| batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0)) {
+            next = stream.next().await;
+        }
+        if next.is_none() {
+            // Where the end of no rows stands, these clients expect what announces a cursor: some would wait for rows behind it for
+            // ever. They are told of one, and that it has no rows when they ask for them.
+            writer.packet(|out| encode_cursor_end(STATUS_CURSOR_EXISTS, shape.capabilities, out));
+            writer.flush().await?;
+            return Ok(Ok(()));
+        }
+    }
     while let Some(batch) = next {
         let outcome = match batch {
             Ok(batch) => send_batch(writer, shape.values, &schema, &batch).await?,

@@ -17,6 +17,8 @@ use super::parameters::{self, Parameter, ParameterType, wrong};
 const UNKNOWN_STATEMENT: u16 = 1243;
 /// MySQL's number for a fetch where there is nothing to be fetched.
 const NO_CURSOR: u16 = 1421;
+/// The flag of an execution that asks for a cursor.
+const CURSOR_READ_ONLY: u8 = 1;
 /// MySQL's number for a value that is too long.
 const TOO_LONG: u16 = 1153;
 
@@ -35,8 +37,21 @@ struct Statement {
     parameters: u16,
     types: Vec<ParameterType>,
     long: BTreeMap<u16, BytesMut>,
+    /// A cursor was asked for. It has no rows: if there were any, they came with the execution.
+    cursor: bool,
     /// What was wrong with a piece of long data: told at the next execution, because a piece has no answer.
     fault: Option<SqlError>,
+}
+
+/// What is to be executed.
+#[derive(Debug, PartialEq)]
+pub(super) struct Execution {
+    /// Which statement.
+    pub(super) id: u32,
+    /// With what.
+    pub(super) parameters: Vec<Parameter>,
+    /// Whether a cursor is asked for.
+    pub(super) cursor: bool,
 }
 
 impl Statements {
@@ -85,9 +100,12 @@ impl Statements {
         }
     }
 
-    /// Forgets the long data of a statement; `false` where there is no such statement.
+    /// Forgets the long data and the cursor of a statement; `false` where there is no such statement.
     pub(super) fn reset(&mut self, id: u32) -> bool {
         let known = self.forget_long(id);
+        if let Some(statement) = self.known.get_mut(&id) {
+            statement.cursor = false;
+        }
         self.give_back();
         known
     }
@@ -107,16 +125,18 @@ impl Statements {
         assert!(resized, "it becomes less, or stays");
     }
 
-    /// Which statement a packet of COM_STMT_EXECUTE is about, and with what. Its long data is used up, whatever comes of it; once the
+    /// What a packet of COM_STMT_EXECUTE says. Its long data is used up, whatever comes of it; once the
     /// statement has ended, [`Statements::give_back`].
-    pub(super) fn execution(&mut self, packet: &[u8]) -> Result<(u32, Vec<Parameter>), SqlError> {
+    pub(super) fn execution(&mut self, packet: &[u8]) -> Result<Execution, SqlError> {
         let mut fields = Fields::new(packet);
         let short = |_| wrong("its packet ends before its first value");
         let id = fields.u32().map_err(short)?;
-        // A cursor may be asked for; the rows come at once, as the protocol allows, and nothing says that one is open.
-        fields.u8().map_err(short)?;
+        // The rows come at once all the same, as the protocol allows: a cursor would hold memory and pins for as long as its client
+        // likes.
+        let cursor = fields.u8().map_err(short)? & CURSOR_READ_ONLY != 0;
         fields.u32().map_err(short)?;
         let Some(statement) = self.known.get_mut(&id) else { return Err(unknown(id, "mysqld_stmt_execute")) };
+        statement.cursor = cursor;
         let outcome = match statement.fault.take() {
             Some(fault) => Err(fault),
             None => {
@@ -128,16 +148,19 @@ impl Statements {
             }
         };
         self.forget_long(id);
-        Ok((id, outcome?))
+        Ok(Execution { id, parameters: outcome?, cursor })
     }
 
-    /// Why there is nothing to fetch.
-    pub(super) fn no_cursor(&self, id: u32) -> SqlError {
-        if !self.known.contains_key(&id) {
-            return unknown(id, "mysqld_stmt_fetch");
+    /// A client asks for rows of a cursor: there are none, and the cursor is closed.
+    pub(super) fn close_cursor(&mut self, id: u32) -> Result<(), SqlError> {
+        let Some(statement) = self.known.get_mut(&id) else { return Err(unknown(id, "mysqld_stmt_fetch")) };
+        match std::mem::take(&mut statement.cursor) {
+            true => Ok(()),
+            false => {
+                let message = format!("The statement ({id}) has no open cursor; its rows came with its execution");
+                Err(SqlError::new(NO_CURSOR, message))
+            }
         }
-        let message = format!("The statement ({id}) has no open cursor; its rows came with its execution");
-        SqlError::new(NO_CURSOR, message)
     }
 }
 
@@ -200,7 +223,7 @@ mod tests {
         statements.add_long(1, 0, b"ab", 10);
         statements.add_long(1, 0, b"cd", 10);
         let packet = all_long(1);
-        assert_eq!(statements.execution(&packet).unwrap(), (1, vec![Parameter::Text("abcd".into())]));
+        assert_eq!(statements.execution(&packet).unwrap().parameters, [Parameter::Text("abcd".into())]);
         assert_eq!(statements.long_bytes, 0);
         assert_eq!(statements.execution(&packet).unwrap_err().code, 1210, "the value is not there a second time");
     }
@@ -232,6 +255,6 @@ mod tests {
         assert_eq!(statements.long_bytes, 0);
         assert!(!statements.reset(1));
         assert_eq!(statements.execution(&all_long(1)).unwrap_err().code, UNKNOWN_STATEMENT);
-        assert_eq!(statements.no_cursor(1).code, UNKNOWN_STATEMENT);
+        assert_eq!(statements.close_cursor(1).unwrap_err().code, UNKNOWN_STATEMENT);
     }
 }
