@@ -9,9 +9,10 @@
 use std::collections::BTreeMap;
 
 use futures::FutureExt;
+use vfs::planted;
 
 use crate::ddl;
-use crate::keys::{self, log::LogRecord, truncated::TruncatedRecord};
+use crate::keys::{self, checkpoint::CheckpointRecord, log::LogRecord, truncated::TruncatedRecord};
 use crate::store::{KvTransaction, Read, scan};
 use crate::transaction::Failure;
 use crate::{
@@ -56,6 +57,10 @@ impl Catalog {
         }
         if owned(transaction, table).await? != request.streams {
             return Ok(Ended::As(TruncateOutcome::Moved));
+        }
+        for stream in request.streams.keys().filter(|_| planted::is("truncate-moves-offsets")) {
+            let back = CheckpointRecord { next: Offset(0), table };
+            transaction.set(&keys::checkpoint::ser_key(*stream), &keys::checkpoint::ser_value(&back));
         }
         record.table.fence = Fence(fence.0 + 1);
         ddl::table::write_record(transaction, &record);

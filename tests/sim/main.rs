@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_tests::sim::log::Keep;
-use millrace_tests::sim::{Campaign, Chains, Options, Outcome, campaign, planted};
+use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
 
 /// Seeds that always run: each failed once, or was chosen for what it holds.
 const SEEDS: &str = include_str!("seeds.txt");
@@ -16,9 +16,9 @@ fn seeds() -> impl Iterator<Item = (u64, Options)> {
     lines.filter(|line| !line.is_empty()).map(|line| {
         let mut words = line.split_whitespace();
         let seed = words.next().and_then(|word| word.parse().ok()).expect("a line begins with a seed");
-        let chain =
-            words.next().map_or(Chains::Some, |word| word.parse().expect("a second word is as --chains takes it"));
-        (seed, Options { chain, statements: true, ..Options::default() })
+        let chain = words.next().expect("a second word says which chain").parse().expect("it is as --chains takes it");
+        let inserts = words.next().map(|word| assert_eq!(word, "inserts", "seed {seed}")).is_some();
+        (seed, Options { chain, inserts, ..Options::default() })
     })
 }
 
@@ -44,32 +44,18 @@ fn describe(failed: &[Outcome], flags: &str) -> String {
 #[test]
 fn seeds_that_once_failed_hold() {
     let failed: String = seeds()
-        .map(|(seed, options)| (campaign::one(seed, &options), format!("--statements --chains {} ", options.chain)))
+        .map(|(seed, options)| (campaign::one(seed, &options), options))
         .filter(|(outcome, _)| outcome.violation.is_some())
-        .map(|(outcome, flags)| describe(&[outcome], &flags))
+        .map(|(outcome, Options { chain, inserts, .. })| {
+            describe(&[outcome], &format!("--chains {chain} --inserts {inserts} "))
+        })
         .collect();
     assert!(failed.is_empty(), "{failed}");
 }
 
-/// A fixed range of seeds, as fresh ones are drawn without these statements for now: see docs/correctness.md.
-#[test]
-fn histories_that_seek_and_alter_hold() {
-    let options = Options { statements: true, ..Options::default() };
-    let report = Campaign { options, ..campaign(50_000, 400, None) }.run(|_| {});
-    assert!(report.failed.is_empty(), "{}", describe(&report.failed, "--statements "));
-}
-
-/// The same of INSERT and TRUNCATE, with these statements in between.
-#[test]
-fn histories_that_insert_and_truncate_hold() {
-    let options = Options { statements: true, inserts: true, ..Options::default() };
-    let report = Campaign { options, ..campaign(60_000, 400, None) }.run(|_| {});
-    assert!(report.failed.is_empty(), "{}", describe(&report.failed, "--statements --inserts "));
-}
-
 #[test]
 fn a_seed_gives_the_same_history_twice() {
-    let options = Options { log: Keep::All, statements: true, inserts: true, ..Options::default() };
+    let options = Options { log: Keep::All, ..Options::default() };
     for seed in 1_000..1_012 {
         let (one, other) = (campaign::one(seed, &options), campaign::one(seed, &options));
         let differs = one.log.lines().zip(other.log.lines()).find(|(one, other)| one != other);

@@ -371,5 +371,54 @@ mod list {
             "rows are pinned first, and the version of the parts is taken afterwards",
         ),
         bug("session-goes-back", "I5", "", "a session is answered behind what it has seen"),
+        // INSERT and TRUNCATE.
+        bug("label-not-checked", "I6", "", "an INSERT whose label is known is committed once more"),
+        bug("label-not-written", "I6", "", "a commit leaves no labels, so that a retry is not known again"),
+        bug(
+            "insert-unknown-taken-as-failure",
+            "I6",
+            "",
+            "an INSERT whose commit has no answer is answered as if nothing had been inserted",
+        ),
+        bug("insert-answered-before-its-commit", "I5", "", "an INSERT that is not committed is answered as if it were"),
+        bug(
+            "closed-channel-keeps-its-owner",
+            "I2",
+            "",
+            "a channel that is closed for a dead process keeps its owner, whose commits go on",
+        ),
+        bug(
+            "truncate-takes-what-came-after",
+            "I7",
+            "",
+            "a TRUNCATE makes garbage of parts that were committed after it",
+        ),
+        bug("truncate-moves-offsets", "I3", "", "a TRUNCATE sets the streams of the table back to their beginning"),
+        // SEEK and ALTER.
+        bug(
+            "seek-leaves-the-old-owner",
+            "I2",
+            "",
+            "a SEEK does not wait for a stream's owner, and leaves him the stream that it closes",
+        ),
+        bug(
+            "seek-into-another-incarnation",
+            "I1",
+            "",
+            "a SEEK takes an offset of a topic that was made again for one of the topic before",
+        ),
+        bug("cut-over-not-recorded", "I5", "", "an ALTER does not record from which offsets on it decodes"),
+        bug(
+            "change-before-drained",
+            "I5",
+            "",
+            "a change is made though owners show rows that are not committed: they are decoded anew, by another version",
+        ),
+        bug(
+            "alter-below-what-was-shown",
+            "I5",
+            "",
+            "an ALTER does not wait until what a dead owner may have shown was read as before",
+        ),
     ];
 }

@@ -95,7 +95,7 @@ impl Catalog {
         advance_offsets(transaction, request);
         let token = keys::token::ser_value(self.era(), last, request.token);
         transaction.set_versionstamped_value(&keys::token::ser_key(request.writer), token);
-        for CommitLabel { label, rows } in &request.labels {
+        for CommitLabel { label, rows } in request.labels.iter().filter(|_| !planted::is("label-not-written")) {
             let record = LabelRecord { rows: *rows, wall };
             let value = keys::label::ser_value(self.era(), last, &record);
             transaction.set_versionstamped_value(&keys::label::ser_key(request.table, label), value);

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use millrace_tests::sim::faults::{CLASSES, Class};
 use millrace_tests::sim::log::Keep;
 use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
@@ -25,14 +25,14 @@ struct Arguments {
     #[arg(long, default_value = "all")]
     faults: String,
     /// Whether faults may follow from each other: some, none, or the name of the one chain that all histories are to have; behind
-    /// `drawn-`, as if their seeds had drawn it.
+    /// `drawn-`, or `drawn-none`, as if their seeds had drawn so.
     #[arg(long, default_value = "some")]
     chains: String,
-    /// In some histories, SEEK and ALTER change the pipeline.
-    #[arg(long)]
+    /// Whether SEEK and ALTER change the pipeline in some histories.
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
     statements: bool,
-    /// In some histories, clients INSERT into the table, and now and then TRUNCATE it.
-    #[arg(long)]
+    /// Whether clients INSERT into the table in some histories, and now and then TRUNCATE it.
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
     inserts: bool,
     /// Operations in a history.
     #[arg(long, default_value_t = 200)]
@@ -172,8 +172,8 @@ fn ended(outcomes: &[Outcome], arguments: &Arguments) -> ExitCode {
 fn again(seed: u64, arguments: &Arguments) -> String {
     let Arguments { faults, chains, statements, inserts, operations, faults_per_history, workers, planted, .. } =
         arguments;
-    let statements = if *statements { " --statements" } else { "" };
-    let inserts = if *inserts { " --inserts" } else { "" };
+    let statements = if *statements { "" } else { " --statements false" };
+    let inserts = if *inserts { "" } else { " --inserts false" };
     let planted = planted.as_ref().map(|name| format!(" --planted {name}")).unwrap_or_default();
     format!(
         "cargo run --release -p millrace-tests --bin sim -- --seed {seed} --faults {faults} --chains {chains}{statements}{inserts} --operations {operations} \

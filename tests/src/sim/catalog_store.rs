@@ -2,7 +2,8 @@
 //! begin and its commit, and before its answer, time passes, so that those of others come between. What the outcome of other commits
 //! is decides the faulty store below.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,8 +17,18 @@ use vfs::Clock;
 use super::draw::Draw;
 
 /// How the way to the store is, for all processes. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub struct StoreWeather(Arc<Mutex<Conditions>>);
+#[derive(Clone, Default)]
+pub struct StoreWeather {
+    conditions: Arc<Mutex<Conditions>>,
+    /// Commits that are still on their way, whether or not who sent them still lives.
+    late: Arc<Mutex<Vec<Box<dyn KvTransaction>>>>,
+}
+
+impl fmt::Debug for StoreWeather {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreWeather({:?})", self.lock())
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 struct Conditions {
@@ -37,26 +48,40 @@ pub enum RowsFault {
     Unheard,
     /// They are lost on their way: none happens, and nobody can say so.
     Lost,
+    /// They are on their way until [`StoreWeather::arrive`], and nobody is told of them. Who sent them may be dead by then.
+    Late,
 }
 
 impl StoreWeather {
+    fn lock(&self) -> MutexGuard<'_, Conditions> {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self) -> Conditions {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
     /// Makes commits slow; 0 ends it.
     pub fn set_slow(&self, slow_ms: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).slow_ms = slow_ms;
+        self.lock().slow_ms = slow_ms;
     }
 
     /// Cuts one process off, or nobody.
     pub fn set_cut(&self, who: Option<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).cut = who;
+        self.lock().cut = who;
     }
 
     /// Lets one process's commits of rows end otherwise, or nobody's.
     pub fn set_rows(&self, fault: Option<(String, RowsFault)>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).rows = fault;
+        self.lock().rows = fault;
+    }
+
+    /// Lets the commits arrive that are on their way. One that conflicts by now did not happen.
+    pub async fn arrive(&self) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        for transaction in late {
+            drop(transaction.commit().await);
+        }
     }
 
     fn rows_of(&self, process: &str) -> Option<RowsFault> {
@@ -187,6 +212,13 @@ impl KvTransaction for Delayed {
         }
         if appends && weather.rows_of(&process) == Some(RowsFault::Lost) {
             return Err(StoreError::MaybeCommitted { cause: "neither the commit nor an answer arrived".to_owned() });
+        }
+        if appends && weather.rows_of(&process) == Some(RowsFault::Late) {
+            weather.late.lock().unwrap_or_else(PoisonError::into_inner).push(inner);
+            while weather.rows_of(&process) == Some(RowsFault::Late) {
+                clock.sleep(Duration::from_millis(30)).await;
+            }
+            return Err(StoreError::MaybeCommitted { cause: "the answer was lost".to_owned() });
         }
         let outcome = inner.commit().await;
         while appends && weather.rows_of(&process) == Some(RowsFault::Unheard) {

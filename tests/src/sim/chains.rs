@@ -32,11 +32,22 @@ pub enum Chain {
     /// A worker's commit has happened, and it does not hear so for long. Meanwhile the stream goes to another worker, which dies before
     /// it has committed anything, and back.
     Unheard,
+    /// A worker's commit is on its way for long, and arrives when the worker has died and another holds the stream.
+    Overdue,
 }
 
 /// All chains.
-pub const CHAINS: &[Chain] =
-    &[Chain::Back, Chain::Anew, Chain::End, Chain::Late, Chain::Full, Chain::Torn, Chain::Lost, Chain::Unheard];
+pub const CHAINS: &[Chain] = &[
+    Chain::Back,
+    Chain::Anew,
+    Chain::End,
+    Chain::Late,
+    Chain::Full,
+    Chain::Torn,
+    Chain::Lost,
+    Chain::Unheard,
+    Chain::Overdue,
+];
 
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,6 +60,7 @@ impl fmt::Display for Chain {
             Self::Torn => "torn",
             Self::Lost => "lost",
             Self::Unheard => "unheard",
+            Self::Overdue => "overdue",
         })
     }
 }
@@ -77,13 +89,24 @@ impl Chain {
             Self::Torn => &[Class::Disk, Class::Kill],
             Self::Lost => &[Class::Catalog, Class::Kill],
             Self::Unheard => &[Class::Catalog, Class::Network, Class::Kill],
+            Self::Overdue => &[Class::Catalog, Class::Kill],
+        }
+    }
+
+    /// How often it is drawn, beside others: what stands behind some is the only way to a rule, and is seldom met even so.
+    fn weight(self) -> usize {
+        match self {
+            Self::Late | Self::Full => 2,
+            Self::Unheard => 3,
+            _ => 1,
         }
     }
 
     /// Draws one of those whose faults are all among the classes.
     pub fn draw(draw: &Draw, classes: &[Class]) -> Option<Self> {
         let possible = |chain: &&Self| chain.classes().iter().all(|class| classes.contains(class));
-        let possible: Vec<Self> = CHAINS.iter().filter(possible).copied().collect();
+        let weighed = |chain: &Self| std::iter::repeat_n(*chain, chain.weight());
+        let possible: Vec<Self> = CHAINS.iter().filter(possible).flat_map(weighed).collect();
         (!possible.is_empty()).then(|| draw.one_of(&possible))
     }
 
@@ -137,8 +160,8 @@ impl Chain {
             Self::Full => {
                 let away = draw.number(4_000, 9_000);
                 let mut faults = vec![fault(at, Duration::from_millis(away), Kind::Objects(1_000, 0, 0, 0, 0))];
-                faults.extend((0..6).map(|_| {
-                    fault(at + draw.millis(200, away), Duration::ZERO, Kind::Burst(partition, draw.number(40, 160)))
+                faults.extend((0..10).map(|_| {
+                    fault(at + draw.millis(200, away), Duration::ZERO, Kind::Burst(partition, draw.number(100, 300)))
                 }));
                 faults
             }
@@ -169,6 +192,17 @@ impl Chain {
                     fault(at + draw.millis(0, 300), Duration::ZERO, Kind::Burst(partition, draw.number(5, 60))),
                     fault(unmanaged, draw.millis(500, 1_300), Kind::OwnerUnmanaged(partition)),
                     fault(dies, draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
+                ]
+            }
+            Self::Overdue => {
+                let dies = draw.millis(300, 1_500);
+                let late = Kind::OwnerCommits(partition, RowsFault::Late);
+                vec![
+                    // It ends just behind the death: what the next life sends is not late.
+                    fault(at, dies, late),
+                    fault(at + draw.millis(0, 300), Duration::ZERO, Kind::Burst(partition, draw.number(5, 60))),
+                    fault(at + dies, draw.millis(5, 3_000), Kind::OwnerDies(partition)),
+                    fault(at + dies + draw.millis(500, 4_000), Duration::ZERO, Kind::LateRows),
                 ]
             }
         };

@@ -132,8 +132,10 @@ pub enum Kind {
     SlowCatalog(u64),
     /// A process does not reach the catalog's store.
     NoCatalog(String),
-    /// What a process commits of rows is lost, or its answers are.
+    /// What a process commits of rows is lost, or late, or its answers are.
     Rows(String, RowsFault),
+    /// What is late arrives.
+    LateRows,
     /// Retention takes a share of a partition, in percent of what there is; just before, so many records were produced, which nobody
     /// has read yet.
     Expire(i32, u64, u64),
@@ -193,7 +195,24 @@ impl Fault {
             let at = length.mul_f64(draw.number(50, 950) as f64 / 1_000.0);
             faults.push(Self { at, lasts: draw.millis(5, 3_000), kind });
         }
+        if draw.happens(250) && [Class::Manager, Class::Catalog].iter().all(|class| classes.contains(class)) {
+            faults.extend(Self::of_a_late_insert(draw, stage, length));
+        }
         faults
+    }
+
+    /// What a server commits is on its way until the server has died, has begun anew and has put away what its earlier life left.
+    fn of_a_late_insert(draw: &Draw, stage: &Stage, length: Duration) -> [Self; 3] {
+        let server = draw.index(stage.managers.len());
+        let at = length.mul_f64(draw.number(50, 700) as f64 / 1_000.0);
+        let dies = draw.millis(200, 1_500);
+        let late = Kind::Rows(stage.managers[server].name().to_owned(), RowsFault::Late);
+        [
+            // It ends just behind the death: what the next life sends is not late.
+            Self { at, lasts: dies, kind: late },
+            Self { at: at + dies, lasts: draw.millis(5, 300), kind: Kind::KillManager(server) },
+            Self { at: at + dies + draw.millis(400, 2_500), lasts: Duration::ZERO, kind: Kind::LateRows },
+        ]
     }
 }
 
@@ -327,6 +346,7 @@ impl Kind {
             Self::SlowCatalog(slow_ms) => stage.store_weather.set_slow(*slow_ms),
             Self::NoCatalog(who) => stage.store_weather.set_cut(Some(who.clone())),
             Self::Rows(whose, fault) => stage.store_weather.set_rows(Some((whose.clone(), *fault))),
+            Self::LateRows => stage.let_late_rows_arrive(),
             Self::Expire(partition, percent, burst) => {
                 if known(stage, *partition).is_some() {
                     (0..*burst).for_each(|_| stage.script.produce(*partition, Produced::Row));
@@ -389,7 +409,7 @@ impl Kind {
             Self::NoCatalog(_) => stage.store_weather.set_cut(None),
             Self::Rows(..) => stage.store_weather.set_rows(None),
             Self::OwnerDies(_) | Self::OwnerSleeps(_) | Self::OwnerAlone(..) | Self::Burst(..) => {}
-            Self::OwnerUnmanaged(_) | Self::OwnerCommits(..) => {}
+            Self::OwnerUnmanaged(_) | Self::OwnerCommits(..) | Self::LateRows => {}
             Self::Unmanaged(number) => set_unmanaged(stage, *number, false),
             Self::Expire(..) | Self::Truncate(..) | Self::Rewrite(..) | Self::Recreate(_, None) => {}
             Self::BrokerAway => stage.script.broker().set_reachable(true),

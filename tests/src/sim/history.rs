@@ -42,7 +42,7 @@ const TRUNCATES: u32 = 7;
 /// How many sources may take their time to be opened.
 const OPENS: usize = 48;
 /// In how many histories of a thousand the faults are a chain.
-const CHAINED: u32 = 300;
+const CHAINED: u32 = 400;
 /// Commits that are looked at in the end.
 const COMMITS_MAX: usize = 100_000;
 
@@ -158,7 +158,7 @@ impl History {
             Chains::Some => Chain::draw(&draw, &options.classes),
             Chains::Drawn(chain) => {
                 let _drawn = (draw.happens(CHAINED), Chain::draw(&draw, &options.classes));
-                Some(chain)
+                chain
             }
         };
         match chain {
@@ -430,6 +430,7 @@ impl History {
             store.release().await;
             objects.arrive().await;
         });
+        stage.let_late_rows_arrive();
         stage.client.sleep_until(now);
         stage.managers.iter_mut().for_each(|manager| manager.sleep_until(now));
         for worker in &mut stage.workers {

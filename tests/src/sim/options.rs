@@ -16,9 +16,9 @@ pub enum Chains {
     Some,
     /// All of them have this one.
     Only(Chain),
-    /// All of them have this one, with the faults that they have if it is drawn for them: so a seed that failed goes on to mean what it
-    /// meant when there were fewer chains to draw.
-    Drawn(Chain),
+    /// All of them have this one, or none, with the faults that they have if so is drawn for them: a seed that failed goes on to mean
+    /// what it meant when there were fewer chains to draw.
+    Drawn(Option<Chain>),
 }
 
 /// What `Drawn` stands behind.
@@ -31,7 +31,8 @@ impl FromStr for Chains {
         match (text, text.strip_prefix(DRAWN)) {
             ("some", _) => Ok(Self::Some),
             ("none" | "unchained", _) => Ok(Self::None),
-            (_, Some(chain)) => Ok(Self::Drawn(chain.parse()?)),
+            (_, Some("none")) => Ok(Self::Drawn(None)),
+            (_, Some(chain)) => Ok(Self::Drawn(Some(chain.parse()?))),
             (chain, None) => Ok(Self::Only(chain.parse()?)),
         }
     }
@@ -43,7 +44,8 @@ impl fmt::Display for Chains {
             Self::Some => f.write_str("some"),
             Self::None => f.write_str("none"),
             Self::Only(chain) => chain.fmt(f),
-            Self::Drawn(chain) => write!(f, "{DRAWN}{chain}"),
+            Self::Drawn(None) => write!(f, "{DRAWN}none"),
+            Self::Drawn(Some(chain)) => write!(f, "{DRAWN}{chain}"),
         }
     }
 }
@@ -80,8 +82,8 @@ impl Default for Options {
             faults: 3,
             workers: 3,
             chain: Chains::Some,
-            statements: false,
-            inserts: false,
+            statements: true,
+            inserts: true,
             planted: None,
             log: Keep::Last,
         }

@@ -264,6 +264,12 @@ impl Stage {
         self.workers.iter().position(|worker| worker.process.name() == address)
     }
 
+    /// Lets the commits arrive that are late.
+    pub fn let_late_rows_arrive(&mut self) {
+        let weather = self.store_weather.clone();
+        self.observer.block_on(weather.arrive());
+    }
+
     /// Compares what a worker shows with what its disk would keep.
     ///
     /// # Errors
