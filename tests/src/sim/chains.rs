@@ -5,10 +5,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use server::manager::seek::SeekTo;
+
 use super::catalog_store::RowsFault;
 use super::draw::Draw;
 use super::faults::{Class, Fault, Kind};
+use super::operator::Statement;
+use super::rows::Mark;
 use super::stage::Stage;
+
+/// What an ALTER of a chain marks rows by: one that no other ALTER of a history comes to.
+const LAST_MARK: Mark = Mark(b'z');
 
 /// How faults follow from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +28,7 @@ pub enum Chain {
     Anew,
     /// A topic is made again while the owner of a stream sleeps, with rows that he has shown and not committed.
     End,
-    /// A grant comes when its stream is held under a newer one.
+    /// A grant comes, or comes again, when its stream is held under a newer one.
     Late,
     /// The object store is away while much is produced: logs and memory fill.
     Full,
@@ -34,6 +41,11 @@ pub enum Chain {
     Unheard,
     /// A worker's commit is on its way for long, and arrives when the worker has died and another holds the stream.
     Overdue,
+    /// A SEEK meets a topic that is made again: what it has resolved is an offset of one incarnation, and what it finds at its end may
+    /// be a stream of the other.
+    Sought,
+    /// An ALTER is given while the owner of a stream dies with rows that he has shown and not committed.
+    Altered,
 }
 
 /// All chains.
@@ -47,6 +59,8 @@ pub const CHAINS: &[Chain] = &[
     Chain::Lost,
     Chain::Unheard,
     Chain::Overdue,
+    Chain::Sought,
+    Chain::Altered,
 ];
 
 impl fmt::Display for Chain {
@@ -61,6 +75,8 @@ impl fmt::Display for Chain {
             Self::Lost => "lost",
             Self::Unheard => "unheard",
             Self::Overdue => "overdue",
+            Self::Sought => "sought",
+            Self::Altered => "altered",
         })
     }
 }
@@ -90,6 +106,8 @@ impl Chain {
             Self::Lost => &[Class::Catalog, Class::Kill],
             Self::Unheard => &[Class::Catalog, Class::Network, Class::Kill],
             Self::Overdue => &[Class::Catalog, Class::Kill],
+            Self::Sought => &[Class::Broker, Class::Pause],
+            Self::Altered => &[Class::Kill],
         }
     }
 
@@ -151,11 +169,18 @@ impl Chain {
                 ]
             }
             Self::Late => {
-                vec![
-                    fault(at, draw.millis(1_000, 5_000), Kind::Storm(0, draw.one_of(&[300, 700]), 900)),
-                    fault(at + draw.millis(0, 500), draw.millis(5, 1_500), Kind::OwnerDies(partition)),
+                let (doubled, delay_ms) = (draw.one_of(&[300, 700]), draw.one_of(&[100, 300, 900]));
+                let mut faults = vec![
+                    fault(at, draw.millis(3_000, 6_000), Kind::Storm(0, doubled, delay_ms)),
                     fault(at + draw.millis(500, 3_000), draw.millis(300, 3_000), Kind::OwnerSleeps(partition)),
-                ]
+                ];
+                // One that is back soon is granted again what it held, while grants of its lives before are still on their way.
+                let mut dies = at;
+                for _ in 0..3 {
+                    dies += draw.millis(300, 1_300);
+                    faults.push(fault(dies, draw.millis(5, 300), Kind::OwnerDies(partition)));
+                }
+                faults
             }
             Self::Full => {
                 let away = draw.number(4_000, 9_000);
@@ -203,6 +228,30 @@ impl Chain {
                     fault(at + draw.millis(0, 300), Duration::ZERO, Kind::Burst(partition, draw.number(5, 60))),
                     fault(at + dies, draw.millis(5, 3_000), Kind::OwnerDies(partition)),
                     fault(at + dies + draw.millis(500, 4_000), Duration::ZERO, Kind::LateRows),
+                ]
+            }
+            Self::Sought => {
+                let to = if draw.happens(700) { SeekTo::Latest } else { SeekTo::Earliest };
+                let (sought, made_again) =
+                    (Kind::Gives(Statement::Seek(to)), Kind::Recreate(draw.number(1, 5) as i32, None));
+                let after = draw.millis(0, 1_200);
+                let (first, second) = if draw.happens(600) { (sought, made_again) } else { (made_again, sought) };
+                vec![
+                    // Until he wakes nothing of his is drained.
+                    fault(at, draw.millis(500, 3_000), Kind::OwnerSleeps(partition)),
+                    fault(at, Duration::ZERO, first),
+                    // An offset of the longer incarnation is none of the shorter.
+                    fault(at, Duration::ZERO, Kind::Burst(0, draw.number(30, 120))),
+                    fault(at + after, Duration::ZERO, second),
+                ]
+            }
+            Self::Altered => {
+                let alter = Statement::Alter(draw.number(1, 6) as u32, draw.one_of(&[400, 1_200, 4_000]), LAST_MARK);
+                let given = at + draw.millis(0, 600);
+                vec![
+                    fault(at, Duration::ZERO, Kind::Burst(partition, draw.number(5, 60))),
+                    fault(given, Duration::ZERO, Kind::Gives(alter)),
+                    fault(given + draw.millis(0, 500), draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
                 ]
             }
         };

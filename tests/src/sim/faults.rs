@@ -11,6 +11,7 @@ use super::catalog_store::RowsFault;
 use super::draw::Draw;
 use super::network::Weather;
 use super::objects::ObjectWeather;
+use super::operator::Statement;
 use super::script::Produced;
 use super::stage::Stage;
 
@@ -149,6 +150,8 @@ pub enum Kind {
     Recreate(i32, Option<usize>),
     /// The broker does not answer.
     BrokerAway,
+    /// Somebody gives a statement.
+    Gives(Statement),
 }
 
 impl Fault {
@@ -382,6 +385,7 @@ impl Kind {
                 stage.script.create_topic(*partitions);
             }
             Self::BrokerAway => stage.script.broker().set_reachable(false),
+            Self::Gives(statement) => stage.statements.add(statement.clone()),
         }
     }
 
@@ -409,7 +413,7 @@ impl Kind {
             Self::NoCatalog(_) => stage.store_weather.set_cut(None),
             Self::Rows(..) => stage.store_weather.set_rows(None),
             Self::OwnerDies(_) | Self::OwnerSleeps(_) | Self::OwnerAlone(..) | Self::Burst(..) => {}
-            Self::OwnerUnmanaged(_) | Self::OwnerCommits(..) | Self::LateRows => {}
+            Self::OwnerUnmanaged(_) | Self::OwnerCommits(..) | Self::LateRows | Self::Gives(_) => {}
             Self::Unmanaged(number) => set_unmanaged(stage, *number, false),
             Self::Expire(..) | Self::Truncate(..) | Self::Rewrite(..) | Self::Recreate(_, None) => {}
             Self::BrokerAway => stage.script.broker().set_reachable(true),

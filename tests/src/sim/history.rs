@@ -241,6 +241,7 @@ impl History {
         while let Some(Fault { lasts, kind, .. }) = self.faults.pop_front_if(|fault| fault.at <= now) {
             self.note("fault", format_args!("{kind:?} for {lasts:?}"));
             for (lasts, kind) in kind.resolve(lasts, &mut self.stage) {
+                self.has_sought |= matches!(kind, Kind::Gives(Statement::Seek(_)));
                 let commits = &self.commits;
                 let committed = |stage: &Stage, partition| commits.committed_of(&stage.script.incarnation(), partition);
                 kind.begin(&mut self.stage, lasts, committed);
@@ -373,11 +374,9 @@ impl History {
         let emptied = self.emptied(&snapshot)?;
         let before = self.commits.version().unwrap_or(Version::ZERO);
         let changes = self.commits.look(&snapshot, &news, &self.stage.script, &emptied)?;
-        if self.statements.is_some() {
-            let (catalog, pipeline) = (self.stage.catalog.clone(), self.stage.pipeline.id);
-            let versions = self.stage.observer.block_on(catalog.pipeline_versions(pipeline)).map_err(damaged)?;
-            self.versions.look(&snapshot.streams, &versions);
-        }
+        let (catalog, pipeline) = (self.stage.catalog.clone(), self.stage.pipeline.id);
+        let versions = self.stage.observer.block_on(catalog.pipeline_versions(pipeline)).map_err(damaged)?;
+        self.versions.look(&snapshot.streams, &versions);
         self.versions.check("what is committed", &news)?;
         self.inserts.look(before, snapshot.version, &news, &self.clients)?;
         self.commits.looked(self.stage.now);
