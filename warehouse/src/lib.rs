@@ -8,4 +8,5 @@ pub mod care;
 pub mod memory;
 pub mod read;
 pub mod schema;
+pub mod walk;
 pub mod write;

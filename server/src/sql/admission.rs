@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, Visitor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vfs::Clock;
+use warehouse::walk::walk;
 
 use super::system::SystemTable;
 use crate::mysql::SqlError;
@@ -118,11 +119,17 @@ impl Drop for Waiting<'_> {
 
 /// Whether a statement, its names resolved, reads anything but what the server says of itself.
 fn reads_tables(statement: &Statement) -> bool {
-    let found = visit_relations(statement, |name| match is_of_the_server(name) {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    });
-    found.is_break()
+    struct Reads;
+
+    impl Visitor for Reads {
+        type Break = ();
+
+        fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<()> {
+            if is_of_the_server(name) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }
+    }
+
+    walk(statement, &mut Reads).is_break()
 }
 
 fn is_of_the_server(name: &ObjectName) -> bool {

@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     DataType, ExactNumberInfo, Expr, LimitClause, Query as Select, SelectItem, SetExpr, TimezoneInfo, UnaryOperator,
-    Value as Literal, VisitMut, VisitorMut,
+    Value as Literal, VisitorMut,
 };
+use warehouse::walk::walk_mut;
 
 use super::literal::{MOMENT_MICROS, date_text};
 use super::rewrite::{cast_to, literal, typed};
@@ -85,15 +86,15 @@ fn bind_alone(statement: &mut Statement, values: Values<'_>) {
 /// Visits every expression in which a parameter may stand. A statement that is not taken apart here can have none.
 fn walk<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlow<V::Break> {
     match statement {
-        Statement::Query(query) => query.ast.visit(visitor),
+        Statement::Query(query) => walk_mut(&mut *query.ast, visitor),
         Statement::Show(show) => match &mut show.filter {
-            ShowFilter::Where(condition) => condition.visit(visitor),
+            ShowFilter::Where(condition) => walk_mut(&mut **condition, visitor),
             ShowFilter::All | ShowFilter::Like(_) => ControlFlow::Continue(()),
         },
         Statement::Set(settings) => {
             for setting in settings {
                 match setting {
-                    Setting::Variable { value, .. } | Setting::User { value, .. } => value.visit(visitor)?,
+                    Setting::Variable { value, .. } | Setting::User { value, .. } => walk_mut(value, visitor)?,
                     Setting::Global { .. } | Setting::Names { .. } | Setting::Isolation(_) | Setting::ReadOnly(_) => {}
                 }
             }
@@ -103,18 +104,18 @@ fn walk<V: VisitorMut>(statement: &mut Statement, visitor: &mut V) -> ControlFlo
             InsertSource::Values(rows) => {
                 for value in rows.iter_mut().flatten() {
                     if let InsertValue::Expr(expr) = value {
-                        expr.visit(visitor)?;
+                        walk_mut(expr, visitor)?;
                     }
                 }
                 ControlFlow::Continue(())
             }
-            InsertSource::Query(query) => query.visit(visitor),
+            InsertSource::Query(query) => walk_mut(&mut **query, visitor),
         },
         Statement::CreateTable(create) => match &mut create.query {
-            Some(query) => query.ast.visit(visitor),
+            Some(query) => walk_mut(&mut *query.ast, visitor),
             None => ControlFlow::Continue(()),
         },
-        Statement::RetryErrors { condition: Some(condition), .. } => condition.visit(visitor),
+        Statement::RetryErrors { condition: Some(condition), .. } => walk_mut(&mut **condition, visitor),
         Statement::RetryErrors { condition: None, .. }
         | Statement::CreateDatabase { .. }
         | Statement::DropDatabase { .. }

@@ -10,8 +10,9 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, FunctionArguments, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor, TimezoneInfo,
-    TypedString, Value as Literal, VisitMut, VisitorMut,
+    TypedString, Value as Literal, VisitorMut,
 };
+use warehouse::walk::walk_mut;
 
 pub(crate) use functions::FUNCTIONS;
 
@@ -35,7 +36,7 @@ pub(crate) struct SessionValues<'a> {
 /// Rewrites `statement` in place.
 pub(crate) fn rewrite(statement: &mut Statement, session: &SessionValues<'_>) -> Result<(), SqlError> {
     let mut rewriter = Rewriter { session, pipes_concat: session.variables.pipes_concat() };
-    match statement.visit(&mut rewriter) {
+    match walk_mut(statement, &mut rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -6,9 +6,9 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, Query, SetExpr, Statement, Value, Values, Visit, VisitMut, Visitor, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Query, SetExpr, Statement, Value, Values, Visitor, VisitorMut};
+
+use crate::walk::{walk, walk_mut};
 
 /// Expressions inside each other. A chain `a OR b OR …` is one level an operator.
 const EXPRESSIONS_MAX: usize = 1_100;
@@ -49,7 +49,7 @@ impl TooDeep {
 /// The statement, if it is shallow enough to be worked with.
 pub(super) fn shallow(mut statement: Box<Statement>) -> Result<Box<Statement>, TooDeep> {
     let mut measure = Measure::default();
-    match statement.visit(&mut measure) {
+    match walk(&*statement, &mut measure) {
         ControlFlow::Continue(()) => Ok(statement),
         ControlFlow::Break(too_deep) => {
             take_apart(&mut statement);
@@ -111,18 +111,18 @@ impl Visitor for Measure {
 /// parent before it is dropped.
 fn take_apart(statement: &mut Statement) {
     let mut apart = Apart::default();
-    let _: ControlFlow<()> = VisitMut::visit(statement, &mut apart);
+    let _: ControlFlow<()> = walk_mut(statement, &mut apart);
     loop {
         if let Some(mut expression) = apart.expressions.pop() {
             apart.enter = true;
-            let _: ControlFlow<()> = VisitMut::visit(&mut expression, &mut apart);
+            let _: ControlFlow<()> = walk_mut(&mut expression, &mut apart);
             apart.enter = false;
         } else if let Some(mut body) = apart.bodies.pop() {
             match &mut body {
                 SetExpr::SetOperation { left, right, .. } => {
                     apart.bodies.extend([taken(left), taken(right)]);
                 }
-                other => _ = VisitMut::visit(other, &mut apart),
+                other => _ = walk_mut(other, &mut apart),
             }
         } else {
             return;

@@ -8,12 +8,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, TableFactor, TableWithJoins, Visit, VisitMut, Visitor, VisitorMut,
+    SelectItemQualifiedWildcardKind, Statement, TableFactor, TableWithJoins, Visitor, VisitorMut,
     WildcardAdditionalOptions,
 };
 
 use super::stream_columns::StreamColumn;
 use crate::schema::{OFFSET_COLUMN, STREAM_COLUMN};
+use crate::walk::{walk, walk_mut};
 
 /// The columns that can be named and do not show.
 pub(super) const HIDDEN: [&str; 4] =
@@ -26,7 +27,7 @@ fn hidden(name: &str) -> Option<&'static str> {
 /// Which hidden columns the statement names.
 pub(super) fn named(statement: &Statement) -> BTreeSet<&'static str> {
     let mut named = Named::default();
-    let _: ControlFlow<()> = statement.visit(&mut named);
+    let _: ControlFlow<()> = walk(statement, &mut named);
     named.0
 }
 
@@ -86,7 +87,7 @@ pub(super) fn leave_out(
         return Ok(());
     }
     let mut leave_out = LeaveOut { named, is_table, common: Vec::new() };
-    match VisitMut::visit(statement, &mut leave_out) {
+    match walk_mut(statement, &mut leave_out) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(message) => Err(message),
     }
@@ -214,7 +215,7 @@ impl VisitorMut for LeaveOut<'_> {
         for common in &mut with.cte_tables {
             // `WITH t AS (SELECT * FROM t)` reads the table: the name is in scope only after it.
             if !with.recursive {
-                VisitMut::visit(&mut common.query, self)?;
+                walk_mut(&mut *common.query, self)?;
             }
             self.common.push(common.alias.name.value.clone());
         }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, NamedWindowDefinition, NamedWindowExpr, ObjectName, ObjectNamePart,
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor, TableWithJoins,
-    VisitMut, VisitorMut, WindowType,
+    VisitorMut, WindowType,
 };
+use warehouse::walk::walk_mut;
 
 use super::{Relation, RelationKey, exact};
 
@@ -23,8 +24,8 @@ pub(super) fn rename(
     for column in relations.values().flat_map(|relation| relation.columns.iter()) {
         spelling.learn(column);
     }
-    let _: ControlFlow<()> = statement.visit(&mut Learner(&mut spelling));
-    let _: ControlFlow<()> = statement.visit(&mut spelling);
+    let _: ControlFlow<()> = walk_mut(statement, &mut Learner(&mut spelling));
+    let _: ControlFlow<()> = walk_mut(statement, &mut spelling);
 }
 
 /// How names are spelled: of several spellings of one name the first stands, unless another was typed exactly.

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, VisitorMut,
 };
+use warehouse::walk::walk_mut;
 
 use super::{Relation, RelationKey, exact};
 use crate::mysql::SqlError;
@@ -94,7 +95,7 @@ impl<F: FnMut(&mut ObjectName, &mut Option<TableAlias>, bool) -> Result<(), SqlE
 /// Calls `at_table` for every name in FROM that is not that of a common table expression in scope.
 fn walk(statement: &mut Statement, at_table: impl AtTable) -> Result<(), SqlError> {
     let mut walker = Walker { at_table, scopes: Vec::new(), depth: 0 };
-    match statement.visit(&mut walker) {
+    match walk_mut(statement, &mut walker) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

@@ -17,10 +17,11 @@ use catalog::KafkaSource;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
-    ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, TableFunctionArgs, VisitMut, VisitorMut,
+    ObjectName, ObjectNamePart, Statement, TableAlias, TableFactor, TableFunctionArgs, VisitorMut,
 };
 use vfs::Clock;
 use warehouse::read::topic::{TopicQuery, TopicTable, topic_list};
+use warehouse::walk::walk_mut;
 use warehouse::write::source::SourceConnector;
 
 use super::resolve::{Relation, exact};
@@ -54,7 +55,7 @@ impl TopicCalls {
     /// Takes the calls out of `statement`, and puts names of tables in their place.
     pub(crate) fn take(statement: &mut Statement) -> Result<Self, SqlError> {
         let mut taker = Taker(Self::default());
-        match statement.visit(&mut taker) {
+        match walk_mut(statement, &mut taker) {
             ControlFlow::Continue(()) => Ok(taker.0),
             ControlFlow::Break(error) => Err(error),
         }

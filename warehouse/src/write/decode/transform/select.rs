@@ -5,11 +5,12 @@
 use std::ops::ControlFlow;
 
 use catalog::{Column, Pipeline, Table};
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, SelectItem, Visit, Visitor, WildcardAdditionalOptions};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, SelectItem, Visitor, WildcardAdditionalOptions};
 use datafusion::sql::sqlparser::dialect::MySqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use crate::walk::walk;
 use crate::write::decode::InvalidPipeline;
 use crate::write::decode::reason::shown;
 
@@ -155,7 +156,7 @@ fn add_all(items: &mut Vec<Item>, table: &Table, place: &str) {
 /// The names in an expression, as typed, each once; or why it is more than a function of one record.
 pub(super) fn names(expression: &Expr) -> Result<Vec<String>, String> {
     let mut collector = Names { names: Vec::new() };
-    match expression.visit(&mut collector) {
+    match walk(expression, &mut collector) {
         ControlFlow::Continue(()) => Ok(collector.names),
         ControlFlow::Break(why) => Err(why),
     }
