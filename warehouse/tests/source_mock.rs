@@ -109,6 +109,18 @@ async fn no_fetch_error_loses_or_repeats_a_record() {
 }
 
 #[tokio::test]
+async fn a_stream_at_the_first_record_goes_on_though_another_position_was_out_of_range() {
+    let mock = MockHarness::new();
+    let topic = mock.topic("first", 1);
+    let mut reading = Reading::open(&mock, &topic, options()).await;
+    reading.add(0, 0).await;
+    mock.cluster.request_errors(RDKafkaApiKey::Fetch, &[rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
+    mock.produce(&topic, 0, &numbered(10));
+    reading.until_ends(&[10]).await;
+    assert!(reading.out_of_range.is_empty(), "{:?}", reading.out_of_range);
+}
+
+#[tokio::test]
 async fn records_that_were_never_read_and_are_gone_are_out_of_range() {
     let mock = MockHarness::new();
     let topic = mock.topic("gone", 1);
