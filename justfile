@@ -10,22 +10,22 @@ default:
 # Format and lints, as .ci/run holds them.
 check:
     cargo fmt --all -- --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --profile tests --workspace --all-targets -- -D warnings
 
 # Mends what the two of `check` can mend by themselves.
 fix:
-    cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
+    cargo clippy --profile tests --fix --allow-dirty --allow-staged --workspace --all-targets
     cargo fmt --all
 
 # The README's test command; words after it select tests.
 test *FILTER:
-    cargo test --release --workspace {{ FILTER }}
+    cargo test --profile tests --workspace {{ FILTER }}
 
 # The tests against a real Kafka and the real MySQL clients, none of them skipped.
 test-real *FILTER: kafka
     eval "$(tests/components/clients.sh)" && \
     MILLRACE_TEST_KAFKA=127.0.0.1:{{ kafka_port }} MILLRACE_TEST_KAFKA_CONTROL='{{ kafka_dir }}/control' \
-    MILLRACE_TEST_REQUIRE=kafka,clients cargo test --release --workspace {{ FILTER }}
+    MILLRACE_TEST_REQUIRE=kafka,clients cargo test --profile tests --workspace {{ FILTER }}
 
 # Benchmarks; the words after it are the benchmark's own.
 bench *ARGS:
