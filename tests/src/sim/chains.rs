@@ -120,9 +120,16 @@ impl Chain {
         }
     }
 
-    /// Draws one of those whose faults are all among the classes.
-    pub fn draw(draw: &Draw, classes: &[Class]) -> Option<Self> {
-        let possible = |chain: &&Self| chain.classes().iter().all(|class| classes.contains(class));
+    /// Whether it gives a SEEK or an ALTER.
+    fn has_statements(self) -> bool {
+        matches!(self, Self::Sought | Self::Altered)
+    }
+
+    /// Draws one of those whose faults are all among the classes; of those that give statements only where they may be given.
+    pub fn draw(draw: &Draw, classes: &[Class], statements: bool) -> Option<Self> {
+        let possible = |chain: &&Self| {
+            chain.classes().iter().all(|class| classes.contains(class)) && (statements || !chain.has_statements())
+        };
         let weighed = |chain: &Self| std::iter::repeat_n(*chain, chain.weight());
         let possible: Vec<Self> = CHAINS.iter().filter(possible).flat_map(weighed).collect();
         (!possible.is_empty()).then(|| draw.one_of(&possible))

@@ -155,9 +155,9 @@ impl History {
             Chains::None => None,
             Chains::Only(chain) => Some(chain),
             Chains::Some if options.faults < 3 || !draw.happens(CHAINED) => None,
-            Chains::Some => Chain::draw(&draw, &options.classes),
+            Chains::Some => Chain::draw(&draw, &options.classes, options.statements),
             Chains::Drawn(chain) => {
-                let _drawn = (draw.happens(CHAINED), Chain::draw(&draw, &options.classes));
+                let _drawn = (draw.happens(CHAINED), Chain::draw(&draw, &options.classes, options.statements));
                 chain
             }
         };

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use ::redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::super::StoreError;
 
@@ -19,6 +20,8 @@ const FORMAT: &str = "format";
 const FORMAT_VERSION: u64 = 1;
 /// How much of the file is kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
+/// Room on the disk that the file takes for itself beyond what it has, in bytes.
+const ROOM_BYTES: u64 = 8 << 20;
 
 /// Opens or makes the file at `path`, and checks that its content is what was written.
 pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
@@ -26,6 +29,7 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let made = !path.exists();
     let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
     let database = prepare(opened.map_err(|error| from_open(&place, error))?, &place)?;
+    take_room(path);
     if made {
         sync_directory(path)
             .map_err(|error| StoreError::Unavailable { cause: format!("sync the directory of {place}: {error}") })?;
@@ -38,6 +42,18 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
 pub(super) fn open_backend(backend: impl ::redb::StorageBackend) -> Result<Database, StoreError> {
     let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
     prepare(opened.map_err(|error| from_open("a test", error))?, "a test")
+}
+
+/// Takes room on the disk ahead of what is written. Intake stops before a disk is full, but what is in memory then is still to be
+/// committed, and other programs fill disks too: a file that could not be written there would end the process.
+fn take_room(path: &Path) {
+    let taken = File::options().write(true).open(path).and_then(|file| {
+        let bytes = file.metadata()?.len() + ROOM_BYTES;
+        Ok(fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes)?)
+    });
+    if let Err(error) = taken {
+        tracing::debug!(store = %path.display(), %error, "no room was taken ahead");
+    }
 }
 
 /// The file's name must outlive a power cut as its content does.
