@@ -83,10 +83,18 @@ fn fresh_histories_hold() {
     assert!(report.histories > 0);
 }
 
+/// A fixed range of seeds, as fresh ones are drawn without these statements for now: see docs/correctness.md.
 #[test]
-fn histories_with_seek_alter_insert_and_truncate_hold() {
-    let with = Campaign { options: Options::default(), ..campaign(60_000, 100, None) };
-    let report = with.run(|_| {});
+fn histories_that_seek_and_alter_hold() {
+    let options = Options { inserts: false, ..Options::default() };
+    let report = Campaign { options, ..campaign(50_000, 400, None) }.run(|_| {});
+    assert!(report.failed.is_empty(), "{}", describe(&report.failed, "--inserts false "));
+}
+
+/// The same of INSERT and TRUNCATE, with these statements in between.
+#[test]
+fn histories_that_insert_and_truncate_hold() {
+    let report = Campaign { options: Options::default(), ..campaign(60_000, 400, None) }.run(|_| {});
     assert!(report.failed.is_empty(), "{}", describe(&report.failed, ""));
 }
 

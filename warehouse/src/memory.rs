@@ -1,5 +1,6 @@
 //! The process's memory limit (I8): one account for what ingest holds (memtables, pinned rows, source queues, WAL queues) and for
-//! what queries, and statements like them, hold before they spill; and for what is kept because it is likely to be needed again. Intake stops while ingest's room is spent; a query that gets no more spills, or fails.
+//! what queries, and statements like them, hold before they spill; and for what is kept because it is likely to be needed again.
+//! Intake stops while ingest's room is spent; a query that gets no more spills, or fails.
 //!
 //! Both sides share one limit, and neither can be starved by the other:
 //!
@@ -149,11 +150,6 @@ impl MemoryBudget {
         taken.is_ok()
     }
 
-    /// Charges to queries what something like a query will hold, until the charge is dropped; `None` where that would pass the limit.
-    pub fn try_hold(self: &Arc<Self>, bytes: u64) -> Option<QueryCharge> {
-        self.try_take_for_query(bytes).then(|| QueryCharge { budget: Arc::clone(self), bytes })
-    }
-
     /// Charges to queries what is held already: others get the less. The limit is passed by at most what is in hand.
     pub fn hold(self: &Arc<Self>, bytes: u64) -> QueryCharge {
         self.take_for_query(bytes);
@@ -200,12 +196,18 @@ impl QueryCharge {
     /// Makes it so many bytes; false, and nothing changes, where that would pass the limit.
     pub fn try_resize(&mut self, bytes: u64) -> bool {
         match bytes.checked_sub(self.bytes) {
+            None => self.shrink_to(bytes),
             Some(more) if !self.budget.try_take_for_query(more) => return false,
-            Some(_) => {}
-            None => self.budget.give_back_from_query(self.bytes - bytes),
+            Some(_) => self.bytes = bytes,
         }
-        self.bytes = bytes;
         true
+    }
+
+    /// Gives back all but so many bytes.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        assert!(bytes <= self.bytes, "{bytes} bytes are more than the {} that are held", self.bytes);
+        self.budget.give_back_from_query(self.bytes - bytes);
+        self.bytes = bytes;
     }
 
     /// As [`QueryCharge::try_resize`], by so many bytes more.
@@ -293,8 +295,9 @@ mod tests {
     fn i8_what_is_kept_or_held_beside_queries_is_taken_from_what_they_may_have() {
         let budget = MemoryBudget::shared(LIMITS);
         budget.keep(100);
-        let mut held = budget.try_hold(300).unwrap();
-        assert!(budget.try_hold(101).is_none() && !held.try_resize(401), "500 is the most");
+        let (mut held, mut other) = (budget.hold(0), budget.hold(0));
+        assert!(held.try_resize(300));
+        assert!(!other.try_resize(101) && !held.try_resize(401), "500 is the most");
         assert!(held.try_grow(100) && held.bytes() == 400);
         let in_hand = budget.hold(50);
         assert_eq!(budget.query_used(), 450, "what is in hand is counted, whatever the limit");

@@ -72,10 +72,10 @@ impl<V, B> Keeping<'_, V, B> {
     }
 }
 
-/// Hands every node on, by `& Node` or `&mut Node`.
-macro_rules! hand_on {
-    ($reference:tt) => {
-        hand_on! { @ $reference
+/// Calls the macro `$visit` with `$how`, and each call of a visitor with what it is shown.
+macro_rules! each_visit {
+    ($visit:ident $how:ident) => {
+        each_visit! { @ $visit $how
             pre_visit_query Query, post_visit_query Query,
             pre_visit_select Select, post_visit_select Select,
             pre_visit_relation ObjectName, post_visit_relation ObjectName,
@@ -85,24 +85,28 @@ macro_rules! hand_on {
             pre_visit_value ValueWithSpan, post_visit_value ValueWithSpan
         }
     };
-    (@ $reference:tt $($method:ident $node:ident),*) => { $(hand_on! { @@ $reference $method $node })* };
-    (@@ asking $method:ident $node:ident) => {
+    (@ $visit:ident $how:ident $($method:ident $node:ident),*) => { $($visit! { $how $method $node })* };
+}
+
+/// Hands a node on.
+macro_rules! hand_on {
+    (asking $method:ident $node:ident) => {
         fn $method(&mut self, node: &$node) -> ControlFlow<()> {
             self.0.$method(node)
         }
     };
-    (@@ asking_mut $method:ident $node:ident) => {
+    (asking_mut $method:ident $node:ident) => {
         fn $method(&mut self, node: &mut $node) -> ControlFlow<()> {
             self.0.$method(node)
         }
     };
-    (@@ keeping $method:ident $node:ident) => {
+    (keeping $method:ident $node:ident) => {
         fn $method(&mut self, node: &$node) -> ControlFlow<()> {
             let flow = self.visitor.$method(node);
             self.keep(flow)
         }
     };
-    (@@ keeping_mut $method:ident $node:ident) => {
+    (keeping_mut $method:ident $node:ident) => {
         fn $method(&mut self, node: &mut $node) -> ControlFlow<()> {
             let flow = self.visitor.$method(node);
             self.keep(flow)
@@ -113,25 +117,25 @@ macro_rules! hand_on {
 impl Visitor for Asking<'_, dyn Visitor<Break = ()> + '_> {
     type Break = ();
 
-    hand_on! { asking }
+    each_visit! { hand_on asking }
 }
 
 impl VisitorMut for Asking<'_, dyn VisitorMut<Break = ()> + '_> {
     type Break = ();
 
-    hand_on! { asking_mut }
+    each_visit! { hand_on asking_mut }
 }
 
 impl<V: Visitor> Visitor for Keeping<'_, V, V::Break> {
     type Break = ();
 
-    hand_on! { keeping }
+    each_visit! { hand_on keeping }
 }
 
 impl<V: VisitorMut> VisitorMut for Keeping<'_, V, V::Break> {
     type Break = ();
 
-    hand_on! { keeping_mut }
+    each_visit! { hand_on keeping_mut }
 }
 
 #[cfg(test)]
@@ -152,13 +156,16 @@ mod tests {
         until: &'static str,
     }
 
-    macro_rules! noting {
-        ($reference:tt $($method:ident $node:ident),* $(,)?) => { $(noting! { @ $reference $method $node })* };
-        (@ shared $method:ident $node:ident) => {
-            fn $method(&mut self, node: &$node) -> ControlFlow<String> { self.note(stringify!($method), node.to_string()) }
+    macro_rules! note {
+        (shared $method:ident $node:ident) => {
+            fn $method(&mut self, node: &$node) -> ControlFlow<String> {
+                self.note(stringify!($method), node.to_string())
+            }
         };
-        (@ exclusive $method:ident $node:ident) => {
-            fn $method(&mut self, node: &mut $node) -> ControlFlow<String> { self.note(stringify!($method), node.to_string()) }
+        (exclusive $method:ident $node:ident) => {
+            fn $method(&mut self, node: &mut $node) -> ControlFlow<String> {
+                self.note(stringify!($method), node.to_string())
+            }
         };
     }
 
@@ -172,23 +179,13 @@ mod tests {
     impl Visitor for Noting {
         type Break = String;
 
-        noting! { shared
-            pre_visit_query Query, post_visit_query Query, pre_visit_select Select, post_visit_select Select,
-            pre_visit_relation ObjectName, post_visit_relation ObjectName, pre_visit_table_factor TableFactor,
-            post_visit_table_factor TableFactor, pre_visit_expr Expr, post_visit_expr Expr, pre_visit_statement Statement,
-            post_visit_statement Statement, pre_visit_value ValueWithSpan, post_visit_value ValueWithSpan,
-        }
+        each_visit! { note shared }
     }
 
     impl VisitorMut for Noting {
         type Break = String;
 
-        noting! { exclusive
-            pre_visit_query Query, post_visit_query Query, pre_visit_select Select, post_visit_select Select,
-            pre_visit_relation ObjectName, post_visit_relation ObjectName, pre_visit_table_factor TableFactor,
-            post_visit_table_factor TableFactor, pre_visit_expr Expr, post_visit_expr Expr, pre_visit_statement Statement,
-            post_visit_statement Statement, pre_visit_value ValueWithSpan, post_visit_value ValueWithSpan,
-        }
+        each_visit! { note exclusive }
     }
 
     #[test]

@@ -121,8 +121,7 @@ impl Statements {
 
     /// Long data that is used up is charged until here: a statement has its values until it ends.
     pub(super) fn give_back(&mut self) {
-        let resized = self.charge.try_resize(self.long_bytes as u64 * CHARGED_TIMES);
-        assert!(resized, "it becomes less, or stays");
+        self.charge.shrink_to(self.long_bytes as u64 * CHARGED_TIMES);
     }
 
     /// What a packet of COM_STMT_EXECUTE says. Its long data is used up, whatever comes of it; once the

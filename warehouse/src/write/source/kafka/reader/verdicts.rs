@@ -47,16 +47,15 @@ impl Reader {
     fn out_of_range(&mut self, key: Key) {
         match self.raw.consumer().fetch_watermarks(&self.place_of(key).topic, key.1, ASK_WITHIN) {
             Ok((low, high)) => {
-                let position = self.streams[&key].position();
-                let offset = |offset: i64| Offset(u64::try_from(offset).unwrap_or(0));
                 // Before the first of all offsets nothing can have been lost: it was said of another position, as of the stream
                 // of the topic that had this name before.
-                if position == Offset(0) && low == 0 {
+                if low == 0 && self.streams[&key].position() == Offset(0) {
                     return self.wait(key, RETRY_AFTER);
                 }
                 self.unassign(key);
                 let Some(stream) = self.streams.get_mut(&key) else { return };
                 stream.hand_out(&self.mailbox, true);
+                let offset = |offset: i64| Offset(u64::try_from(offset).unwrap_or(0));
                 let event = SourceEvent::OutOfRange {
                     stream: stream.wanted.stream.stream,
                     wanted: stream.position(),
