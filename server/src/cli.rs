@@ -98,10 +98,6 @@ impl ServerArgs {
     }
 }
 
-/// Of each thread: the longest statement that is let through is planned on it, with room to spare. Untouched, it is only an address
-/// range.
-pub(crate) const STACK_BYTES: usize = 8 << 20;
-
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -11,11 +11,10 @@ use object_store::ObjectStore;
 use tokio::runtime::{Builder, Handle, Runtime};
 use vfs::World;
 use warehouse::memory::MemoryBudget;
-use warehouse::read::engine::{QueryLimits, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings};
+use warehouse::read::engine::{QueryLimits, ReadAnswer, ReadEngine, ReadParts, ReadQuery, ReadSettings, STACK_BYTES};
 use warehouse::read::errors::ReadError;
 use warehouse::read::pin::MemtableReader;
 
-use crate::cli::STACK_BYTES;
 use crate::sql::functions::functions;
 use crate::sql::seams::QueryEngine;
 

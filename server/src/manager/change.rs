@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A stream is drained only on its newest owner's own word. One without a living owner is granted again first, so that what it had
-//! logged is committed as it was decoded. Before an ALTER it is also read on to where its rows may have been shown: no further than
-//! the broker's end, asked after the old owner was missed. *(Else rows seen change on replay.)*
+//! logged is committed as it was decoded. Before an ALTER it is also read on to where its rows may have been shown, by any owner before
+//! its present one: no further than the broker's end, asked after that owner was missed. *(Else rows seen change on replay.)*
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,7 +67,7 @@ enum Standing {
     Behind { visible: Offset, to: Offset },
     /// Its owner commits the last of it.
     Committing { visible: Offset, committed: Offset },
-    /// Nobody knows how far an owner that is gone had shown it.
+    /// Nobody knows how far an owner that is gone had shown it; the last of them was here.
     Unknown { address: String },
     /// Nobody holds it.
     Unheld { address: String },
@@ -154,24 +154,36 @@ fn standing(
     // What the broker threw away with its topic nobody can read again: there is nothing to wait for but what an owner still has.
     // *(Else a change waits for ever for a partition that the new topic may not even have.)*
     let is_gone = view.topics.is_some_and(|topics| is_of_another_incarnation(stream, topics));
-    let floor = match is_alter && !is_gone && !planted::is("alter-below-what-was-shown") {
+    let is_shown_again = is_alter && !is_gone && !planted::is("alter-below-what-was-shown");
+    let floor = match is_shown_again {
         true => change.floors.get(&id).max(view.remembered.shown.get(&id)).copied().unwrap_or(Offset(0)),
         false => Offset(0),
     };
+    let is_floor_known = change.floors.contains_key(&id);
+    let clean = view.remembered.clean.get(&id);
     let current = report.filter(|(_, report)| is_current(report, stream, view.pipeline));
     match current.map(|(address, report)| (*address, *report, &report.condition)) {
         Some((_, _, StreamCondition::Lost { .. })) if is_gone => drained(Some(owner.epoch), stream.committed),
         None | Some((_, _, StreamCondition::Lost { .. })) => {
             let address = owner.address.clone();
-            if view.remembered.clean.get(&id) == Some(&owner.epoch) || is_paused_without_owner(view, change) {
+            if clean == Some(&owner.epoch) || is_paused_without_owner(view, change) {
                 drained(Some(owner.epoch), stream.committed)
-            } else if is_alter && !is_gone && !change.floors.contains_key(&id) {
+            } else if is_shown_again && !is_floor_known {
                 Standing::Unknown { address }
             } else {
                 Standing::Unheld { address }
             }
         }
         Some((_, report, StreamCondition::Released)) => drained(Some(report.epoch), report.committed),
+        // One that died before the change began had shown what nobody remembers, if the manager has died since as well.
+        Some((address, report, StreamCondition::Owned))
+            if is_shown_again
+                && !is_floor_known
+                && report.is_taken_over
+                && clean.is_none_or(|clean| clean.0 + 1 != owner.epoch.0) =>
+        {
+            Standing::Unknown { address: address.to_owned() }
+        }
         Some((address, report, StreamCondition::Owned)) => {
             // What the broker has lost nobody can read again.
             let to = report.high_watermark.map_or(floor, |high| floor.min(high));
@@ -219,9 +231,7 @@ pub fn waits_for(view: &View<'_>, change: &PipelineChange) -> Option<String> {
             format!("what is visible of {at} is committed up to {committed} of {visible}")
         }
         Standing::Unknown { address } => {
-            format!(
-                "the worker at {address}, which held {at}, does not answer for it; the broker is asked how far it went"
-            )
+            format!("the broker is asked how far {at} may have been shown before the worker at {address} reads it")
         }
         Standing::Unheld { address } if view.workers.is_empty() => {
             format!("the worker at {address}, which held {at}, does not answer, and there is no other")
@@ -271,6 +281,7 @@ mod tests {
         let (pipeline, granted) = (pipeline(state, catalog::GapPolicy::Pause), BTreeMap::new());
         let view = View {
             pipeline: &pipeline,
+            is_held: false,
             topics: None,
             streams,
             workers,
@@ -333,6 +344,47 @@ mod tests {
     }
 
     #[test]
+    fn i5_before_an_alter_what_any_owner_before_may_have_shown_is_read_as_before() {
+        let taken_over = StreamReport { is_taken_over: true, ..report(1, 3, StreamCondition::Owned) };
+        let look = |remembered: &Remembered, floors: &[(u64, u64)]| {
+            let workers = [worker(vec![taken_over.clone()])];
+            looked(PipelineState::Running, &alter(floors), remembered, &one(Some(3)), &workers).0
+        };
+        let mut remembered = Remembered::default();
+        assert_eq!(look(&remembered, &[]), [Step::Floors { streams: vec![StreamId(1)] }]);
+        assert_eq!(look(&remembered, &[(1, 9)]), [], "it stands at 5, and may have been seen up to 9");
+        assert!(matches!(look(&remembered, &[(1, 5)])[..], [Step::Release { .. }]));
+        remembered.note(&report(1, 2, StreamCondition::Released));
+        assert!(matches!(look(&remembered, &[])[..], [Step::Release { .. }]), "the one before had let go of it");
+        remembered.note(&report(1, 1, StreamCondition::Released));
+        assert!(matches!(look(&remembered, &[])[..], [Step::Floors { .. }]), "one between them had not");
+    }
+
+    #[test]
+    fn i5_while_a_statement_holds_the_pipeline_no_change_is_made() {
+        let (pipeline, granted, remembered) =
+            (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new(), Remembered::default());
+        let (streams, change) = (one(Some(3)), alter(&[]));
+        let looked = |workers: &[Heartbeat]| {
+            let view = View {
+                pipeline: &pipeline,
+                is_held: true,
+                topics: None,
+                streams: &streams,
+                workers,
+                change: Some(&change),
+                remembered: &remembered,
+                granted: &granted,
+                now: Moment::default(),
+            };
+            super::super::reconcile::reconcile(&view)
+        };
+        assert_eq!(looked(&[worker(Vec::new())]), [Step::Stop { address: "w".to_owned() }]);
+        let idle = Heartbeat { tasks: Vec::new(), ..worker(Vec::new()) };
+        assert_eq!(looked(&[idle]), [], "who held the stream may have died with rows that had been seen");
+    }
+
+    #[test]
     fn i9_an_alter_waits_for_nothing_that_went_with_its_topic() {
         let (pipeline, granted, remembered) =
             (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new(), Remembered::default());
@@ -342,6 +394,7 @@ mod tests {
         let looked = |workers: &[Heartbeat]| {
             let view = View {
                 pipeline: &pipeline,
+                is_held: false,
                 topics: Some(&topics),
                 streams: &streams,
                 workers,
@@ -400,6 +453,7 @@ mod tests {
             let (change, workers, topics) = (Some(change), &[][..], None);
             let view = View {
                 pipeline: &pipeline,
+                is_held: false,
                 topics,
                 streams: &streams,
                 workers,

@@ -183,10 +183,6 @@ impl PipelineManager {
             Err(CatalogError::NotFound { .. }) => return Ok(Look::Gone),
             Err(error) => return Err(error.into()),
         };
-        let pipeline = match status.is_held() && pipeline.state == PipelineState::Running {
-            true => Arc::new(Pipeline { state: PipelineState::Paused, ..Pipeline::clone(&pipeline) }),
-            false => pipeline,
-        };
         let Some(epoch) = self.lead().await? else { return Ok(Look::Done(None)) };
         let table = self.parts.catalog.table_by_id(pipeline.table).await?;
         let trouble = self.look_at_topics(&pipeline).await;
@@ -201,6 +197,7 @@ impl PipelineManager {
         }
         let view = View {
             pipeline: &pipeline,
+            is_held: status.is_held(),
             topics: self.topics.as_ref(),
             streams: &streams,
             workers: &workers,

@@ -27,6 +27,8 @@ pub const GRANT_PATIENCE: Duration = Duration::from_secs(2);
 pub struct View<'a> {
     /// The pipeline.
     pub pipeline: &'a Pipeline,
+    /// A statement of this process lets none of its tasks run for now.
+    pub is_held: bool,
     /// The topics, if the broker answered lately.
     pub topics: Option<&'a TopicsView>,
     /// The pipeline's streams, also the closed ones.
@@ -126,6 +128,9 @@ pub enum Begin {
 /// The steps from here.
 pub fn reconcile(view: &View<'_>) -> Vec<Step> {
     match (&view.pipeline.state, view.change) {
+        // A change that is under way waits: what its tasks had shown is not drained by their end, for they go on afterwards.
+        // *(Else, where one had died before that, an ALTER cuts below what was seen.)*
+        _ if view.is_held => stop_all(view),
         (_, Some(change)) => changing(view, change),
         (PipelineState::Running, None) => running(view),
         (PipelineState::Paused | PipelineState::PausedByIncident, None) => stop_all(view),
@@ -382,6 +387,7 @@ pub(super) mod samples {
             visible: Offset(5),
             high_watermark: None,
             visible_timestamp_ms: None,
+            is_taken_over: false,
             condition,
         }
     }
@@ -430,10 +436,10 @@ mod tests {
         streams: &[StreamView],
         workers: &[Heartbeat],
     ) -> Vec<Step> {
-        let granted = BTreeMap::new();
-        let remembered = Remembered::default();
+        let (granted, remembered) = (BTreeMap::new(), Remembered::default());
         let (change, now) = (None, Moment::default());
-        reconcile(&View { pipeline, topics, streams, workers, change, remembered: &remembered, granted: &granted, now })
+        let (remembered, granted) = (&remembered, &granted);
+        reconcile(&View { pipeline, is_held: false, topics, streams, workers, change, remembered, granted, now })
     }
 
     fn topic(incarnation: &str, partitions: i32) -> TopicsView {

@@ -441,7 +441,7 @@ fn the_longest_chain_that_is_let_through_is_planned_and_run() {
     // On a thread such as the server has.
     let run =
         || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(the_longest_chain());
-    std::thread::Builder::new().stack_size(crate::cli::STACK_BYTES).spawn(run).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(warehouse::read::engine::STACK_BYTES).spawn(run).unwrap().join().unwrap();
 }
 
 async fn the_longest_chain() {

@@ -44,7 +44,7 @@ pub enum Chain {
     /// A SEEK meets a topic that is made again: what it has resolved is an offset of one incarnation, and what it finds at its end may
     /// be a stream of the other.
     Sought,
-    /// An ALTER is given while the owner of a stream dies with rows that he has shown and not committed.
+    /// An ALTER is given about when the owner of a stream dies with rows that he has shown and not committed.
     Altered,
 }
 
@@ -107,7 +107,7 @@ impl Chain {
             Self::Unheard => &[Class::Catalog, Class::Network, Class::Kill],
             Self::Overdue => &[Class::Catalog, Class::Kill],
             Self::Sought => &[Class::Broker, Class::Pause],
-            Self::Altered => &[Class::Kill],
+            Self::Altered => &[Class::Kill, Class::Broker, Class::Manager],
         }
     }
 
@@ -254,12 +254,22 @@ impl Chain {
             }
             Self::Altered => {
                 let alter = Statement::Alter(draw.number(1, 6) as u32, draw.one_of(&[400, 1_200, 4_000]), LAST_MARK);
-                let given = at + draw.millis(0, 600);
-                vec![
+                let given = at + draw.millis(0, 1_500);
+                let dies = at + draw.millis(100, 1_500);
+                let unmanaged = dies + draw.millis(0, 1_000);
+                let managers = stage.managers.len();
+                let mut faults = vec![
                     fault(at, Duration::ZERO, Kind::Burst(partition, draw.number(5, 60))),
                     fault(given, Duration::ZERO, Kind::Gives(alter)),
-                    fault(given + draw.millis(0, 500), draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
-                ]
+                    fault(dies, draw.millis(1_500, 4_000), Kind::OwnerDies(partition)),
+                    // Who is granted the stream cannot read at once what was shown of it.
+                    fault(dies, draw.millis(1_000, 4_000), Kind::FetchesWait),
+                ];
+                if draw.happens(400) {
+                    // And the manager forgets what it had heard of it.
+                    faults.extend((0..managers).map(|of| fault(unmanaged, draw.millis(5, 300), Kind::KillManager(of))));
+                }
+                faults
             }
         };
         faults.sort_by_key(|fault| fault.at);

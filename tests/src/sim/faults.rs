@@ -150,6 +150,8 @@ pub enum Kind {
     Recreate(i32, Option<usize>),
     /// The broker does not answer.
     BrokerAway,
+    /// The broker answers no fetch, as under a quota, and all else.
+    FetchesWait,
     /// Somebody gives a statement.
     Gives(Statement),
 }
@@ -271,6 +273,7 @@ impl Kind {
                 0..3 => Self::Expire(partition, draw.number(1, 120), draw.number(0, 12)),
                 3..6 => Self::Truncate(partition, draw.number(1, 12)),
                 6..8 => Self::Recreate(draw.number(1, 5) as i32, draw.happens(400).then_some(worker)),
+                8 => Self::FetchesWait,
                 _ => Self::BrokerAway,
             },
         }
@@ -385,6 +388,7 @@ impl Kind {
                 stage.script.create_topic(*partitions);
             }
             Self::BrokerAway => stage.script.broker().set_reachable(false),
+            Self::FetchesWait => stage.script.broker().set_fetching(false),
             Self::Gives(statement) => stage.statements.add(statement.clone()),
         }
     }
@@ -417,6 +421,7 @@ impl Kind {
             Self::Unmanaged(number) => set_unmanaged(stage, *number, false),
             Self::Expire(..) | Self::Truncate(..) | Self::Rewrite(..) | Self::Recreate(_, None) => {}
             Self::BrokerAway => stage.script.broker().set_reachable(true),
+            Self::FetchesWait => stage.script.broker().set_fetching(true),
         }
     }
 }

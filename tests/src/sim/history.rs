@@ -375,8 +375,14 @@ impl History {
         let before = self.commits.version().unwrap_or(Version::ZERO);
         let changes = self.commits.look(&snapshot, &news, &self.stage.script, &emptied)?;
         let (catalog, pipeline) = (self.stage.catalog.clone(), self.stage.pipeline.id);
-        let versions = self.stage.observer.block_on(catalog.pipeline_versions(pipeline)).map_err(damaged)?;
-        self.versions.look(&snapshot.streams, &versions);
+        let (now, versions) = self
+            .stage
+            .observer
+            .block_on(async {
+                Ok((catalog.pipeline_by_id(pipeline).await?, catalog.pipeline_versions(pipeline).await?))
+            })
+            .map_err(damaged)?;
+        self.versions.look(&snapshot.streams, &now.state, &versions);
         self.versions.check("what is committed", &news)?;
         self.inserts.look(before, snapshot.version, &news, &self.clients)?;
         self.commits.looked(self.stage.now);

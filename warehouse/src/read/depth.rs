@@ -14,6 +14,9 @@ use crate::walk::{walk, walk_mut};
 const EXPRESSIONS_MAX: usize = 1_100;
 /// Queries inside each other, and set operations in one chain.
 const QUERIES_MAX: usize = 500;
+/// The stack of a thread on which statements are planned, in bytes: twice what the deepest that is let through takes. Untouched, it is
+/// only an address range.
+pub const STACK_BYTES: usize = 8 << 20;
 
 /// WITH clauses inside each other: the engine looks through each of them once for every one around it, twice as often each.
 const COMMON_MAX: usize = 8;

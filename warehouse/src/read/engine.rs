@@ -31,6 +31,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use vfs::World;
 
+pub use super::depth::STACK_BYTES;
 use super::depth::shallow;
 use super::errors::ReadError;
 use super::interrupt::interruptible;

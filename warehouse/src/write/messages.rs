@@ -116,6 +116,8 @@ pub struct StreamReport {
     pub high_watermark: Option<Offset>,
     /// The broker's time of the last visible record, in milliseconds since 1970.
     pub visible_timestamp_ms: Option<i64>,
+    /// Whether it was granted before under this version of the pipeline: who held it then may have shown what is read again now.
+    pub is_taken_over: bool,
     /// Whether it goes on.
     pub condition: StreamCondition,
 }

@@ -181,6 +181,10 @@ fn stream_of(owned: &OwnedStream) -> Stream {
         visible: granted.committed,
         high_watermark: None,
         visible_timestamp_ms: None,
+        is_taken_over: granted
+            .previous
+            .as_ref()
+            .is_some_and(|before| before.pipeline_fence == granted.owner.pipeline_fence),
         condition: StreamCondition::Owned,
     };
     let any = planted::is("recreated-topic-goes-on");

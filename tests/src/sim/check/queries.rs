@@ -8,7 +8,7 @@ use catalog::{Offset, StreamId};
 use super::{Commits, Inserts, Versions, Violation};
 use crate::sim::clients::Clients;
 use crate::sim::query::{Answer, Failed, Seen};
-use crate::sim::rows::Found;
+use crate::sim::rows::{Found, Row};
 use crate::sim::script::{Partition, Produced, Script};
 
 /// What an answer is compared with.
@@ -86,7 +86,11 @@ impl Queries {
             let partition = truth.script.of(&view.stream.identity);
             let may_be_gone = |offset, what| partition.is_some_and(|it: &Partition| it.may_be_gone(offset, what));
             let floor = truth.commits.floor(seen.version, *stream).unwrap_or(Offset(0)).0;
-            let mut rows = before.rows.range(floor..).filter(|(offset, row)| now.rows.get(offset) != Some(row));
+            let is_there = |offset: &u64, row: &Row| {
+                let may_change = truth.versions.may_change(*stream, *offset);
+                now.rows.get(offset).is_some_and(|now| now.id == row.id && (now.mark == row.mark || may_change))
+            };
+            let mut rows = before.rows.range(floor..).filter(|(offset, row)| !is_there(offset, row));
             let row = rows.find(|(offset, row)| !may_be_gone(**offset, Produced::Row(row.id)));
             let mut errors = before.errors.range(floor..).filter(|(offset, ())| !now.errors.contains_key(offset));
             let error = errors.find(|(offset, ())| !may_be_gone(**offset, Produced::Bad)).map(|(offset, ())| offset);

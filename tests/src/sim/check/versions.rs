@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::{PipelineVersion, StreamId, StreamState, StreamView};
+use catalog::{PipelineState, PipelineVersion, StreamId, StreamState, StreamView};
 
 use super::Violation;
 use crate::sim::rows::{FIRST, Mark, Rows};
@@ -15,17 +15,29 @@ pub struct Versions {
     newest: Mark,
     /// By stream: the offsets from which on a version decodes it, in order; none where nobody knows.
     streams: BTreeMap<StreamId, Vec<(u64, Mark)>>,
+    was_paused: bool,
+    /// By stream: from where on it was cut while the pipeline was paused.
+    cut_paused: BTreeMap<StreamId, u64>,
 }
 
 impl Default for Versions {
     fn default() -> Self {
-        Self { known: 0, newest: FIRST, streams: BTreeMap::new() }
+        let (streams, cut_paused) = (BTreeMap::new(), BTreeMap::new());
+        Self { known: 0, newest: FIRST, streams, was_paused: false, cut_paused }
     }
 }
 
 impl Versions {
-    /// Looks at the streams of a table, at the same time as at the versions of its pipeline: none if it was never altered.
-    pub fn look(&mut self, streams: &BTreeMap<StreamId, StreamView>, versions: &[PipelineVersion]) {
+    /// Looks at the streams of a table, at the same time as at its pipeline and the versions of it: none if it was never altered.
+    pub fn look(
+        &mut self,
+        streams: &BTreeMap<StreamId, StreamView>,
+        state: &PipelineState,
+        versions: &[PipelineVersion],
+    ) {
+        let is_paused = *state != PipelineState::Running;
+        // It may have been resumed since the ALTER.
+        let was_paused = std::mem::replace(&mut self.was_paused, is_paused) || is_paused;
         // The first is what the pipeline was made as.
         let (before, known) = (self.newest, self.known.max(1));
         for version in versions.iter().skip(known) {
@@ -34,6 +46,10 @@ impl Versions {
                 // One that was not seen before it was cut began under the version before, whichever of those that are new it was.
                 let of = self.streams.entry(cut.stream).or_insert_with(|| vec![(0, self.newest)]);
                 of.push((cut.offset.0, mark));
+                if was_paused {
+                    let from = self.cut_paused.entry(cut.stream).or_insert(cut.offset.0);
+                    *from = cut.offset.0.min(*from);
+                }
             }
             self.newest = mark;
         }
@@ -48,6 +64,11 @@ impl Versions {
             };
             self.streams.entry(*id).or_insert(of);
         }
+    }
+
+    /// Whether a row that was seen may be decoded by another version since: an ALTER of a paused pipeline cuts at what is committed.
+    pub fn may_change(&self, stream: StreamId, offset: u64) -> bool {
+        self.cut_paused.get(&stream).is_some_and(|from| *from <= offset)
     }
 
     /// Compares rows of streams of partitions with the versions that their offsets are to be decoded by.
@@ -110,7 +131,11 @@ mod tests {
     fn i5_an_offset_is_decoded_by_the_version_whose_cut_lies_before_it() {
         let (a, b) = (Mark(b'a'), Mark(b'b'));
         let mut versions = Versions::default();
-        versions.look(&BTreeMap::new(), &[version(1, FIRST, &[]), version(2, a, &[(7, 4)]), version(3, b, &[(7, 6)])]);
+        versions.look(
+            &BTreeMap::new(),
+            &PipelineState::Running,
+            &[version(1, FIRST, &[]), version(2, a, &[(7, 4)]), version(3, b, &[(7, 6)])],
+        );
         let holds = |offsets: &[(u64, Mark)]| versions.check("a test", &rows(offsets)).is_ok();
         assert!(holds(&[(3, FIRST), (4, a), (5, a), (6, b)]));
         assert!(!holds(&[(3, a)]) && !holds(&[(4, FIRST)]) && !holds(&[(5, b)]) && !holds(&[(6, a)]));

@@ -6,7 +6,9 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider};
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, Statement, Value};
 use futures::StreamExt;
+use tokio::runtime::Builder;
 
+use super::super::depth::STACK_BYTES;
 use super::super::engine::ReadSettings;
 use super::super::errors::ReadError;
 use super::super::runtime::QueryLimits;
@@ -42,8 +44,13 @@ async fn ten_thousand_parentheses_are_an_error() {
     assert!(matches!(error, ReadError::Invalid { .. }), "{error:?}");
 }
 
-#[tokio::test]
-async fn the_longest_chains_that_are_let_through_are_answered_on_a_small_stack() {
+#[test]
+fn the_longest_chains_that_are_let_through_are_answered_on_half_of_the_stack() {
+    let run = || Builder::new_current_thread().enable_all().build().unwrap().block_on(the_longest_chains());
+    std::thread::Builder::new().stack_size(STACK_BYTES / 2).spawn(run).unwrap().join().unwrap();
+}
+
+async fn the_longest_chains() {
     let shop = Shop::open().await;
     shop.publish(1, 50);
     shop.commit_all().await;

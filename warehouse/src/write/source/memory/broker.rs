@@ -8,6 +8,7 @@
 //! | [`MemoryBroker::delete_topic`], [`MemoryBroker::create_topic`] | another incarnation under the same name |
 //! | [`MemoryBroker::deliver_again`] | a client that goes back after a reconnect |
 //! | [`MemoryBroker::set_reachable`] | an outage |
+//! | [`MemoryBroker::set_fetching`] | a quota: fetches wait, all else is answered |
 //! | [`MemoryBroker::delay_opens`] | connecting takes its time |
 
 use std::collections::{BTreeMap, VecDeque};
@@ -58,6 +59,7 @@ pub(super) struct Topic {
 pub(super) struct State {
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) is_reachable: bool,
+    pub(super) is_fetching: bool,
     /// How long each of the next opens takes.
     pub(super) opens: VecDeque<Duration>,
     incarnations: u64,
@@ -80,7 +82,8 @@ impl Default for MemoryBroker {
 impl MemoryBroker {
     /// A reachable broker without topics.
     pub fn new() -> Self {
-        let state = State { topics: BTreeMap::new(), is_reachable: true, opens: VecDeque::new(), incarnations: 0 };
+        let (topics, opens) = (BTreeMap::new(), VecDeque::new());
+        let state = State { topics, is_reachable: true, is_fetching: true, opens, incarnations: 0 };
         Self { state: Arc::new(Mutex::new(state)), changes: Arc::default() }
     }
 
@@ -189,6 +192,11 @@ impl MemoryBroker {
     /// Lets it answer, or not.
     pub fn set_reachable(&self, is_reachable: bool) {
         self.change(|state| state.is_reachable = is_reachable);
+    }
+
+    /// Lets it answer fetches, or answer questions only.
+    pub fn set_fetching(&self, is_fetching: bool) {
+        self.change(|state| state.is_fetching = is_fetching);
     }
 }
 

@@ -68,6 +68,9 @@ impl MemorySource {
             return first.then(|| SourceEvent::Trouble(unreachable(&self.kafka)));
         }
         self.told_unreachable = false;
+        if !state.is_fetching {
+            return None;
+        }
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let mut order: Vec<StreamId> = self.streams.range((after, Bound::Unbounded)).map(|(id, _)| *id).collect();
         order.extend(self.streams.keys().copied().take_while(|id| self.last.is_some_and(|last| *id <= last)));
