@@ -20,6 +20,7 @@ use datafusion::execution::memory_pool::MemoryLimit;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as EngineStatement;
@@ -97,13 +98,17 @@ pub struct ReadParts {
     pub world: World,
 }
 
-/// Functions that the engine does not bring along.
+/// Functions that the engine does not bring along, and rules for what it does bring and others see otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Functions {
     /// Of one row.
     pub scalar: Vec<Arc<ScalarUDF>>,
     /// Of many.
     pub aggregate: Vec<Arc<AggregateUDF>>,
+    /// Passes over a plan before the types of its operands are brought together.
+    pub before: Vec<Arc<dyn AnalyzerRule + Send + Sync>>,
+    /// Passes after that.
+    pub after: Vec<Arc<dyn AnalyzerRule + Send + Sync>>,
 }
 
 /// One query.
@@ -187,7 +192,9 @@ impl ReadEngine {
         scalar.retain(|function| !function.aliases().iter().any(is_ours));
         scalar.extend(functions.scalar);
         base.aggregate_functions().get_or_insert_default().extend(functions.aggregate);
-        Ok(Self { parts, settings, snapshots, readers, base: Arc::new(base.build()), aside })
+        let rules = functions.before.into_iter().chain(Analyzer::new().rules).chain(functions.after).collect();
+        let base = Arc::new(base.with_analyzer_rules(rules).build());
+        Ok(Self { parts, settings, snapshots, readers, base, aside })
     }
 
     /// The names of all functions that a statement may call, sorted.

@@ -4,6 +4,7 @@
 //! Each takes any types, as MySQL's do, and makes of them what it needs: what cannot be made one is NULL.
 
 mod json;
+mod moments;
 mod number;
 mod strict;
 mod text;
@@ -37,9 +38,10 @@ struct Own {
 
 /// All of them, as the engine takes them.
 pub(crate) fn functions() -> Functions {
-    let own = text::all().into_iter().chain(time::all()).chain(json::all()).chain(number::all());
+    let own = text::all().into_iter().chain(time::all()).chain(moments::all()).chain(json::all()).chain(number::all());
     let scalar = own.map(|own| Arc::new(ScalarUDF::new_from_impl(Function::from(own)))).chain(strict::all());
-    Functions { scalar: scalar.collect(), aggregate: Vec::new() }
+    let (before, after) = (vec![moments::before()], vec![moments::after()]);
+    Functions { scalar: scalar.collect(), aggregate: Vec::new(), before, after }
 }
 
 /// One of them as the engine sees it. Two of one name are the same.
@@ -96,7 +98,10 @@ impl ScalarUDFImpl for Function {
 
 /// The values as texts.
 fn texts(values: &ArrayRef) -> Result<StringArray> {
-    Ok(cast(values, &DataType::Utf8)?.as_string::<i32>().clone())
+    match moments::texts(values) {
+        Some(texts) => texts,
+        None => Ok(cast(values, &DataType::Utf8)?.as_string::<i32>().clone()),
+    }
 }
 
 /// The values as whole numbers.

@@ -39,10 +39,10 @@ pub(super) fn all() -> Vec<Own> {
 }
 
 /// The moments of a column.
-struct Moments(TimestampMicrosecondArray);
+pub(super) struct Moments(TimestampMicrosecondArray);
 
 impl Moments {
-    fn of(values: &ArrayRef) -> Result<Self> {
+    pub(super) fn of(values: &ArrayRef) -> Result<Self> {
         let values = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
         Ok(Self(values.as_primitive::<TimestampMicrosecondType>().clone()))
     }
@@ -52,7 +52,7 @@ impl Moments {
     }
 
     /// What `of` makes of each.
-    fn map<T>(&self, of: impl Fn(NaiveDateTime) -> Option<T>) -> impl Iterator<Item = Option<T>> {
+    pub(super) fn map<T>(&self, of: impl Fn(NaiveDateTime) -> Option<T>) -> impl Iterator<Item = Option<T>> {
         (0..self.0.len()).map(move |row| self.at(row).and_then(&of))
     }
 }

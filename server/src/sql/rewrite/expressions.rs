@@ -59,6 +59,7 @@ fn as_type(expr: Box<Expr>, data_type: DataType) -> Expr {
             let length = Expr::value(Literal::Number(length.to_string(), false));
             called("left", vec![cast(expr, DataType::Varchar(None)), length])
         }
+        DataType::Time(_, TimezoneInfo::None) => called("time", vec![*expr]),
         data_type => cast(expr, cast_type(data_type)),
     }
 }
@@ -98,7 +99,8 @@ fn cast_type(data_type: DataType) -> DataType {
     match data_type {
         DataType::Decimal(ExactNumberInfo::None) => DataType::Decimal(ExactNumberInfo::PrecisionAndScale(10, 0)),
         DataType::Unsigned | DataType::UnsignedInteger => DataType::Decimal(ExactNumberInfo::PrecisionAndScale(20, 0)),
-        DataType::Datetime(_) => DataType::Timestamp(None, TimezoneInfo::None),
+        // Without digits the engine takes nanoseconds, which end in the year 2262.
+        DataType::Datetime(_) => DataType::Timestamp(Some(6), TimezoneInfo::None),
         DataType::Char(_) | DataType::Nvarchar(_) => DataType::Varchar(None),
         DataType::JSON => DataType::Text,
         other => other,
