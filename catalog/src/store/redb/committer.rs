@@ -13,7 +13,7 @@ use super::super::transaction::PendingCommit;
 use super::super::watches::Watches;
 use super::super::{KeyRange, Stamp, StoreError, TRANSACTION_BYTES_LIMIT};
 use super::State;
-use super::file::{COMMITS, ENTRIES, META, commits, from_redb};
+use super::file::{COMMITS, ENTRIES, META, Room, commits, from_redb};
 use super::view::View;
 
 /// The most commits in a group.
@@ -39,6 +39,7 @@ struct Survivor {
 /// Owns the database: the only one that writes to it, and the last that holds it.
 pub(super) struct Committer {
     database: Database,
+    room: Option<Room>,
     place: String,
     jobs: mpsc::Receiver<Job>,
     resolver: Resolver,
@@ -63,7 +64,7 @@ impl Drop for CloseAtEnd {
 impl Committer {
     /// A committer that goes on where the database's last commit left off.
     pub(super) fn new(
-        database: Database,
+        (database, room): (Database, Option<Room>),
         place: String,
         jobs: mpsc::Receiver<Job>,
         watches: Watches,
@@ -72,7 +73,7 @@ impl Committer {
         let last = commits(&database).map_err(|error| from_redb(&place, error))?;
         let view = View::newest(&database, last).map_err(|error| from_redb(&place, error))?;
         let state = Arc::new(RwLock::new(State::Open(Arc::new(view))));
-        Ok(Self { database, place, jobs, resolver: Resolver::new(last), state, watches, clock })
+        Ok(Self { database, room, place, jobs, resolver: Resolver::new(last), state, watches, clock })
     }
 
     /// What new transactions meet, kept current by this committer.
@@ -93,6 +94,9 @@ impl Committer {
                 tracing::error!(store = %self.place, %cause, "the catalog store has closed: open it again, by a restart");
                 self.refuse_the_rest(&cause);
                 return;
+            }
+            if let Some(room) = &mut self.room {
+                room.keep();
             }
         }
     }

@@ -24,35 +24,55 @@ const CACHE_BYTES: usize = 64 << 20;
 const ROOM_BYTES: u64 = 8 << 20;
 
 /// Opens or makes the file at `path`, and checks that its content is what was written.
-pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
+pub(super) fn open(path: &Path) -> Result<(Database, Option<Room>), StoreError> {
     let place = path.display().to_string();
     let made = !path.exists();
     let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
     let database = prepare(opened.map_err(|error| from_open(&place, error))?, &place)?;
-    take_room(path);
+    let room = Room::of(path);
     if made {
         sync_directory(path)
             .map_err(|error| StoreError::Unavailable { cause: format!("sync the directory of {place}: {error}") })?;
     }
-    Ok(database)
+    Ok((database, room))
 }
 
 /// As [`open`], over any storage.
 #[cfg(test)]
-pub(super) fn open_backend(backend: impl ::redb::StorageBackend) -> Result<Database, StoreError> {
+pub(super) fn open_backend(backend: impl ::redb::StorageBackend) -> Result<(Database, Option<Room>), StoreError> {
     let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
-    prepare(opened.map_err(|error| from_open("a test", error))?, "a test")
+    Ok((prepare(opened.map_err(|error| from_open("a test", error))?, "a test")?, None))
 }
 
-/// Takes room on the disk ahead of what is written. Intake stops before a disk is full, but what is in memory then is still to be
-/// committed, and other programs fill disks too: a file that could not be written there would end the process.
-fn take_room(path: &Path) {
-    let taken = File::options().write(true).open(path).and_then(|file| {
-        let bytes = file.metadata()?.len() + ROOM_BYTES;
-        Ok(fallocate(&file, FallocateFlags::KEEP_SIZE, 0, bytes)?)
-    });
-    if let Err(error) = taken {
-        tracing::debug!(store = %path.display(), %error, "no room was taken ahead");
+/// Room on the disk ahead of what is written. Intake stops before a disk is full, but what is in memory then is still to be committed,
+/// and other programs fill disks too: a file that could not be written there would end the process.
+#[derive(Debug)]
+pub(super) struct Room {
+    file: File,
+    /// How far the file has room, in bytes.
+    until: u64,
+}
+
+impl Room {
+    fn of(path: &Path) -> Option<Self> {
+        let opened = File::options().write(true).open(path);
+        let file =
+            opened.inspect_err(|error| tracing::debug!(store = %path.display(), %error, "no room is taken ahead"));
+        let mut room = Self { file: file.ok()?, until: 0 };
+        room.keep();
+        Some(room)
+    }
+
+    /// Takes more where the file has grown into what it had. A disk that is full then has none to give: the file goes on with what is left.
+    pub(super) fn keep(&mut self) {
+        let Ok(bytes) = self.file.metadata().map(|of| of.len()) else { return };
+        if self.until >= bytes + ROOM_BYTES / 2 {
+            return;
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes + ROOM_BYTES) {
+            Ok(()) => self.until = bytes + ROOM_BYTES,
+            Err(error) => tracing::debug!(%error, "no room was taken ahead for the catalog's file"),
+        }
     }
 }
 

@@ -76,7 +76,7 @@ impl RedbStore {
     /// Starts the threads over the database that `open` opens, on the committer's thread because opening blocks.
     async fn start(
         place: String,
-        open: impl FnOnce() -> Result<::redb::Database, StoreError> + Send + 'static,
+        open: impl FnOnce() -> Result<(::redb::Database, Option<file::Room>), StoreError> + Send + 'static,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -85,8 +85,7 @@ impl RedbStore {
         let watches = Watches::default();
         let (thread_watches, thread_clock, thread_place) = (watches.clone(), Arc::clone(&clock), place.clone());
         let run = move || {
-            match open().and_then(|database| Committer::new(database, thread_place, jobs, thread_watches, thread_clock))
-            {
+            match open().and_then(|opened| Committer::new(opened, thread_place, jobs, thread_watches, thread_clock)) {
                 Ok(committer) => {
                     drop(opened.send(Ok(committer.state())));
                     committer.run();
