@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use warehouse::read::engine::STACK_BYTES;
 
 use crate::client::SqlArgs;
 use crate::settings::Settings;

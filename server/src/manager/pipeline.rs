@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use catalog::{
     Catalog, CatalogError, Epoch, FinishOutcome, GrantOutcome, GrantRequest, Incident, LeaseOutcome, NodeId, Offset,
-    Owner, PartitionIdentity, Pipeline, PipelineChange, PipelineId, PipelineState, StartPosition, StreamId, StreamView,
-    TaskIndex,
+    Owner, PartitionIdentity, Pipeline, PipelineChange, PipelineId, StartPosition, StreamId, StreamView, TaskIndex,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
