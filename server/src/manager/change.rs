@@ -27,8 +27,10 @@ const PAUSE_PATIENCE: Duration = Duration::from_secs(10);
 pub struct Remembered {
     /// How far each stream was ever reported as visible.
     shown: BTreeMap<StreamId, Offset>,
-    /// Under which epoch each was let go, with nothing visible left.
+    /// Under which epoch each was let go, with nothing left that its owner had shown.
     clean: BTreeMap<StreamId, Epoch>,
+    /// The same, with nothing left that any owner had shown under this version of the pipeline.
+    settled: BTreeMap<StreamId, Epoch>,
     /// The change that is under way, and when it was first seen.
     change: Option<(ChangeId, Moment)>,
 }
@@ -40,7 +42,18 @@ impl Remembered {
         *shown = report.visible.max(*shown);
         if report.condition == StreamCondition::Released {
             self.clean.insert(report.stream, report.epoch);
+            if self.holds_all_shown(report) {
+                self.settled.insert(report.stream, report.epoch);
+            }
         }
+    }
+
+    /// Whether whoever reports has shown all that was ever shown, as far as is remembered: it held the stream first, or took over what
+    /// was settled.
+    fn holds_all_shown(&self, report: &StreamReport) -> bool {
+        let before = self.settled.get(&report.stream);
+        // Heard of again, it is no other than it was.
+        !report.is_taken_over || before.is_some_and(|before| before.0 + 1 == report.epoch.0 || *before == report.epoch)
     }
 
     /// Takes note of the change that is under way.
@@ -154,44 +167,44 @@ fn standing(
     // What the broker threw away with its topic nobody can read again: there is nothing to wait for but what an owner still has.
     // *(Else a change waits for ever for a partition that the new topic may not even have.)*
     let is_gone = view.topics.is_some_and(|topics| is_of_another_incarnation(stream, topics));
-    let is_shown_again = is_alter && !is_gone && !planted::is("alter-below-what-was-shown");
-    let floor = match is_shown_again {
+    // An ALTER decodes anew what lies behind its cut: that must not be anything that was seen.
+    let decodes_anew = is_alter && !is_gone && !planted::is("alter-below-what-was-shown");
+    let is_floor_known = change.floors.contains_key(&id);
+    let floor = match decodes_anew {
         true => change.floors.get(&id).max(view.remembered.shown.get(&id)).copied().unwrap_or(Offset(0)),
         false => Offset(0),
     };
-    let is_floor_known = change.floors.contains_key(&id);
-    let clean = view.remembered.clean.get(&id);
+    // What the broker has lost nobody can read again.
+    let to = |report: &StreamReport| report.high_watermark.map_or(floor, |high| floor.min(high));
+    let is_behind = |report: &StreamReport| decodes_anew && !view.remembered.holds_all_shown(report);
+    let let_go = if decodes_anew { &view.remembered.settled } else { &view.remembered.clean };
     let current = report.filter(|(_, report)| is_current(report, stream, view.pipeline));
     match current.map(|(address, report)| (*address, *report, &report.condition)) {
         Some((_, _, StreamCondition::Lost { .. })) if is_gone => drained(Some(owner.epoch), stream.committed),
         None | Some((_, _, StreamCondition::Lost { .. })) => {
             let address = owner.address.clone();
-            if clean == Some(&owner.epoch) || is_paused_without_owner(view, change) {
+            if let_go.get(&id) == Some(&owner.epoch) || is_paused_without_owner(view, change) {
                 drained(Some(owner.epoch), stream.committed)
-            } else if is_shown_again && !is_floor_known {
+            } else if decodes_anew && !is_floor_known {
                 Standing::Unknown { address }
             } else {
                 Standing::Unheld { address }
             }
         }
-        Some((_, report, StreamCondition::Released)) => drained(Some(report.epoch), report.committed),
-        // One that died before the change began had shown what nobody remembers, if the manager has died since as well.
-        Some((address, report, StreamCondition::Owned))
-            if is_shown_again
-                && !is_floor_known
-                && report.is_taken_over
-                && clean.is_none_or(|clean| clean.0 + 1 != owner.epoch.0) =>
+        Some((address, report, StreamCondition::Owned | StreamCondition::Released))
+            if is_behind(report) && !is_floor_known =>
         {
             Standing::Unknown { address: address.to_owned() }
         }
-        Some((address, report, StreamCondition::Owned)) => {
-            // What the broker has lost nobody can read again.
-            let to = report.high_watermark.map_or(floor, |high| floor.min(high));
-            match report.visible < to {
-                true => Standing::Behind { visible: report.visible, to },
-                false => Standing::Held { address: address.to_owned() },
-            }
+        // It was let go for another change, which was taken back, before it was read on so far.
+        Some((address, report, StreamCondition::Released)) if is_behind(report) && report.committed < to(report) => {
+            Standing::Unheld { address: address.to_owned() }
         }
+        Some((_, report, StreamCondition::Released)) => drained(Some(report.epoch), report.committed),
+        Some((address, report, StreamCondition::Owned)) => match report.visible < to(report) {
+            true => Standing::Behind { visible: report.visible, to: to(report) },
+            false => Standing::Held { address: address.to_owned() },
+        },
         // It is in trouble of its own, and is read no further.
         Some((_, report, _)) if report.committed == report.visible => drained(Some(report.epoch), report.committed),
         Some((_, report, _)) => Standing::Committing { visible: report.visible, committed: report.committed },
@@ -354,10 +367,31 @@ mod tests {
         assert_eq!(look(&remembered, &[]), [Step::Floors { streams: vec![StreamId(1)] }]);
         assert_eq!(look(&remembered, &[(1, 9)]), [], "it stands at 5, and may have been seen up to 9");
         assert!(matches!(look(&remembered, &[(1, 5)])[..], [Step::Release { .. }]));
-        remembered.note(&report(1, 2, StreamCondition::Released));
-        assert!(matches!(look(&remembered, &[])[..], [Step::Release { .. }]), "the one before had let go of it");
-        remembered.note(&report(1, 1, StreamCondition::Released));
-        assert!(matches!(look(&remembered, &[])[..], [Step::Floors { .. }]), "one between them had not");
+        let released =
+            |epoch, is_taken_over| StreamReport { is_taken_over, ..report(1, epoch, StreamCondition::Released) };
+        remembered.note(&released(2, true));
+        assert!(
+            matches!(look(&remembered, &[])[..], [Step::Floors { .. }]),
+            "it had not read all that was shown either"
+        );
+        remembered.note(&released(1, false));
+        assert!(matches!(look(&remembered, &[])[..], [Step::Floors { .. }]), "one between them may have shown more");
+        remembered.note(&released(2, true));
+        assert!(matches!(look(&remembered, &[])[..], [Step::Release { .. }]), "each had let go of all that was shown");
+    }
+
+    #[test]
+    fn i5_a_stream_that_was_let_go_behind_what_was_shown_is_read_on_before_an_alter() {
+        let released = [worker(vec![StreamReport { is_taken_over: true, ..report(1, 3, StreamCondition::Released) }])];
+        let of = |floors: &[(u64, u64)]| steps(&alter(floors), &one(Some(3)), &released);
+        assert!(matches!(of(&[])[..], [Step::Floors { .. }]));
+        assert!(matches!(of(&[(1, 9)])[..], [Step::Grant { .. }]), "it stands at 5, and may have been seen up to 9");
+        assert_eq!(of(&[(1, 5)]), drained(Some(3), 5));
+        let high_watermark = Some(Offset(5));
+        let lost = StreamReport { is_taken_over: true, high_watermark, ..report(1, 3, StreamCondition::Released) };
+        assert_eq!(steps(&alter(&[(1, 9)]), &one(Some(3)), &[worker(vec![lost])]), drained(Some(3), 5));
+        let pause = change(ChangeKind::Pause, &[]);
+        assert_eq!(steps(&pause, &one(Some(3)), &released), drained(Some(3), 5), "nothing is decoded anew");
     }
 
     #[test]
