@@ -61,6 +61,8 @@ enum Way {
     Texts,
     /// Each text is read as a number.
     NumbersInTexts,
+    /// Each row of bytes is read as a text.
+    TextsInBytes,
     /// Arrow's cast, which loses nothing between these two types.
     Cast,
     /// Arrow's cast, and then the column's digits of a second.
@@ -108,6 +110,7 @@ impl Assignment {
             Way::Numbers => self.numbers(values),
             Way::Texts => self.texts(values),
             Way::NumbersInTexts => self.numbers_in_texts(values),
+            Way::TextsInBytes => self.texts_in_bytes(values),
             Way::Moments => self.moments(values),
             Way::Spans => self.spans(values),
             Way::Bytes => self.bytes(values),
@@ -248,6 +251,19 @@ impl Assignment {
                 (Arc::new(column), bad)
             }
         }
+    }
+
+    fn texts_in_bytes(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let values = cast(values, &DataType::Binary).expect("checked when it was planned");
+        let values = values.as_binary::<i32>();
+        let mut bad = Vec::new();
+        let text = |bytes| match std::str::from_utf8(bytes) {
+            Ok(text) => self.text(text),
+            Err(error) => Err(BadValue::not_utf8(bytes, error.valid_up_to(), &self.name)),
+        };
+        let value = |row: usize| values.is_valid(row).then(|| text(values.value(row)));
+        let column: StringArray = (0..values.len()).map(|row| keep(row, value(row), &mut bad)).collect();
+        (Arc::new(column), bad)
     }
 
     /// The values as texts. In a statement TRUE is the number 1 and a time has a blank after its day, as MySQL writes them.
@@ -428,6 +444,12 @@ fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
             Some(Way::Texts)
         }
         ColumnType::Enum { .. } if is_text => Some(Way::Texts),
+        // In MySQL, X'…' is a string whose characters are bytes.
+        ColumnType::Text { .. } | ColumnType::Char { .. } | ColumnType::Enum { .. }
+            if is_bytes && rules == Rules::Statement =>
+        {
+            Some(Way::TextsInBytes)
+        }
         ColumnType::Binary { .. } | ColumnType::VarBinary { .. } if is_text || is_bytes => Some(Way::Bytes),
         ColumnType::Json if is_text || is_number && !from.is_floating() => Some(Way::Texts),
         ColumnType::Boolean | ColumnType::Decimal { .. } if is_same => Some(Way::Same),
