@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::functions_aggregate::all_default_aggregate_functions;
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, GroupByExpr, ObjectNamePart, Query, Select, SelectItem, Visitor, VisitorMut,
 };
@@ -12,7 +13,7 @@ use warehouse::walk::{walk, walk_mut};
 
 /// What the engine calls its aggregates.
 static AGGREGATES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let names = |aggregate: &std::sync::Arc<datafusion::logical_expr::AggregateUDF>| {
+    let names = |aggregate: &Arc<AggregateUDF>| {
         let aliases = aggregate.aliases().iter().cloned();
         aliases.chain([aggregate.name().to_owned()]).map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>()
     };

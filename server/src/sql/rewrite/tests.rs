@@ -135,6 +135,12 @@ fn operators_and_calls_become_the_engines() {
         ("LOCATE('x', a)", "strpos(a, 'x')"),
         ("UCASE(LCASE(a))", "upper(lower(a))"),
         ("a COLLATE utf8mb4_bin", "a"),
+        ("a LIKE 'b'", "a LIKE 'b'"),
+        (r"a LIKE '10!%\\_!!%' ESCAPE '!'", r"a LIKE '10\%\\_\!%'"),
+        ("a NOT LIKE 'b|' ESCAPE '|'", r"a NOT LIKE 'b\|'"),
+        (r"a LIKE 'b\\%' ESCAPE ''", r"a LIKE 'b\\%'"),
+        (r"a LIKE 'b\%' ESCAPE '\\'", r"a LIKE 'b\%'"),
+        ("a LIKE b ESCAPE '!'", "a LIKE b ESCAPE '!'"),
         ("a COLLATE `binary`", "a"),
     ] {
         assert_eq!(rewritten(&format!("SELECT {mysql}")), format!("SELECT {engine}"), "{mysql}");
