@@ -52,6 +52,8 @@ show tables;
 SQL
 step "describe" "bigint" asked "DESCRIBE client_check_cli.types"
 step "select in a table layout" "count(*)" client "--password=$password" -t -e "SELECT count(*) FROM client_check_cli.types"
+step "an insert of several rows" "Records: 2  Duplicates: 0  Warnings: 0" \
+    client "--password=$password" -vvv -e "INSERT INTO client_check_cli.types (i) VALUES (1), (2)"
 step "vertical layout" "answer: 1" piped <<<'SELECT 1 AS answer\G'
 step "an error" "ERROR 1146 (42S02)" asked "SELECT * FROM client_check_cli.no_such_table"
 step "a wrong password" "ERROR 1045 (28000)" client "--password=${password}wrong" -e "SELECT 1"

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # The MySQL clients of the tests: a Python environment with pinned drivers, the MariaDB command line client, the driver of
-# Node.js, and a program with that of Go.
+# Node.js, and programs with those of Go and Java.
 #
 #   eval "$(tests/components/clients.sh)"
 #
-# Prints MILLRACE_TEST_PYTHON=…, MILLRACE_TEST_MARIADB=…, MILLRACE_TEST_NODE=… and MILLRACE_TEST_GO=… as shell assignments,
-# with `export`; all else goes to standard error. What it makes lies in a cache outside the repository and is made once.
+# Prints MILLRACE_TEST_PYTHON=…, MILLRACE_TEST_MARIADB=…, MILLRACE_TEST_NODE=…, MILLRACE_TEST_GO=… and MILLRACE_TEST_JAVA=…
+# as shell assignments, with `export`; all else goes to standard error. What it makes lies in a cache outside the repository
+# and is made once.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=apt.sh
 source "$here/apt.sh"
+# shellcheck source=java.sh
+source "$here/java.sh"
 
 requirements=$here/clients/requirements.txt
 root=${XDG_CACHE_HOME:-$HOME/.cache}/millrace-test
@@ -70,11 +73,34 @@ make_go() {
   mv "$go_client.new" "$go_client"
 }
 
+make_java() {
+  local package=$here/../clients/java folder java javac
+  folder=$root/java-$(cat "$package"/* | sha256sum | cut -c 1-8)
+  java_client=$folder/check
+  if [[ ! -e $folder/complete ]]; then
+    javac=$(need_java javac default-jdk-headless)
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    echo "fetching the driver of Java into $folder" >&2
+    fetch_jars "$package/pom.xml" "$folder/jars"
+    "$javac" --release 17 -Xlint:all -cp "$folder/jars/*" -d "$folder/classes" "$package/Check.java" >&2
+    : >"$folder/complete"
+  fi
+  # Written anew each time: the Java of the last time may have been removed. It is small, and starts soon.
+  java=$(need_java java default-jre-headless)
+  printf '#!/usr/bin/env bash\nexec %q -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp %q Check "$@"\n' \
+    "$java" "$folder/classes:$folder/jars/*" >"$java_client.new"
+  chmod +x "$java_client.new"
+  mv "$java_client.new" "$java_client"
+}
+
 make_python
 make_node
 make_go
+make_java
 need mariadb mariadb-client
 printf 'export MILLRACE_TEST_PYTHON=%q\n' "$python"
 printf 'export MILLRACE_TEST_MARIADB=%q\n' "$(command -v mariadb)"
 printf 'export MILLRACE_TEST_NODE=%q\n' "$node_folder/check.js"
 printf 'export MILLRACE_TEST_GO=%q\n' "$go_client"
+printf 'export MILLRACE_TEST_JAVA=%q\n' "$java_client"

@@ -11,6 +11,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=apt.sh
 source "$here/apt.sh"
+# shellcheck source=java.sh
+source "$here/java.sh"
 
 START_SECONDS=${MILLRACE_TEST_KAFKA_START_SECONDS:-90}
 STOP_SECONDS=30
@@ -27,51 +29,21 @@ die() {
 
 # ---- the jars --------------------------------------------------------------------------------------------------------
 
-java_major() {
-  "$1" -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1
-}
-
-# Prints the first Java of version 17 or later; Kafka 4 starts on nothing older.
-find_java() {
-  local java major
-  for java in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} "$(command -v java || true)" /usr/lib/jvm/*/bin/java; do
-    [[ -x $java ]] || continue
-    major=$(java_major "$java")
-    if [[ -n $major && $major -ge 17 ]]; then
-      echo "$java"
-      return
-    fi
-  done
-  return 1
-}
-
 # Sets `java` and `jars`. The jars' folder is named after the pom, so that a changed pom is fetched anew, and appears under
 # its name only when it is complete, so that an interrupted fetch is not taken for a finished one.
 fetch() {
-  java=$(find_java) || { apt_install default-jre-headless && java=$(find_java); } || die "no Java 17 or later"
+  java=$(need_java java default-jre-headless) || die "no Java 17 or later"
   local pom=$here/kafka/pom.xml version root
   version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
   root=${XDG_CACHE_HOME:-$HOME/.cache}/millrace-test
   jars=$root/kafka-$version-$(sha256sum "$pom" | cut -c 1-8)
   [[ -d $jars ]] && return
-  need mvn maven
   mkdir -p "$root"
   (
     flock 9
     [[ -d $jars ]] && exit 0
     echo "fetching Apache Kafka $version into $jars" >&2
-    partial=$(mktemp -d "$root/partial.XXXXXX")
-    trap 'rm -rf "$partial"' EXIT
-    # Three tries: a registry that times out once must not fail a whole run.
-    for try in 1 2 3; do
-      if mvn -q -B -C -f "$pom" \
-        org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies -DoutputDirectory="$partial/jars" </dev/null >&2; then
-        mv "$partial/jars" "$jars"
-        exit 0
-      fi
-      echo "Maven failed (try $try of 3)" >&2
-    done
-    exit 1
+    fetch_jars "$pom" "$jars"
   ) 9>"$root/kafka.lock" || die "Maven could not fetch Apache Kafka $version; its own message is above"
 }
 

@@ -53,6 +53,12 @@ async fn the_driver_of_go_prepares_on_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_of_java_works_without_flags_and_with_those_that_people_set() {
+    let Some(client) = require("clients", "MILLRACE_TEST_JAVA", HINT) else { return };
+    run(&mut Command::new(client)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sessions_do_not_share_their_variables() {
     let mut stage = Stage::open().await;
     let mut other = stage.server.sql().await.unwrap();

@@ -156,8 +156,9 @@ struct Announced {
 }
 
 impl Announced {
+    /// Without the flag BINARY, as columns of MySQL's tables are: Connector/J gives out bytes for a BOOLEAN that has it.
     fn number(type_code: u8, length: u32, decimals: u8) -> Self {
-        Self { type_code, charset: CHARSET_BINARY, length, flags: flag::BINARY, decimals }
+        Self { type_code, charset: CHARSET_BINARY, length, flags: 0, decimals }
     }
 
     fn unsigned(self) -> Self {
@@ -165,8 +166,8 @@ impl Announced {
     }
 
     fn decimal(precision: u32, scale: u8) -> Self {
-        // A sign and a point.
-        Self::number(type_code::NEWDECIMAL, precision + 2, scale)
+        // A sign, and a point where there are digits behind it.
+        Self::number(type_code::NEWDECIMAL, precision + 1 + u32::from(scale > 0), scale)
     }
 
     fn text(type_code: u8, chars: u32, flags: u16) -> Self {
@@ -182,11 +183,15 @@ impl Announced {
         Self { length: u32::MAX, ..Self::text(type_code::JSON, 0, flag::BLOB) }
     }
 
+    fn date() -> Self {
+        Self::bytes(type_code::DATE, 10, 0)
+    }
+
     /// A time with so many digits of a second; where none were declared there may be six.
     fn clock(type_code: u8, whole_length: u32, digits: Option<u32>) -> Self {
         let digits = digits.unwrap_or(6).min(6);
         let fraction = if digits > 0 { digits + 1 } else { 0 };
-        Self::number(type_code, whole_length + fraction, digits as u8)
+        Self { decimals: digits as u8, ..Self::bytes(type_code, whole_length + fraction, 0) }
     }
 
     fn moment(type_code: u8, digits: Option<u32>) -> Self {
@@ -246,7 +251,7 @@ impl Announced {
                 let zeros = u32::from(scale.unsigned_abs()) * u32::from(*scale < 0);
                 Self::decimal(u32::from(*precision) + zeros, u8::try_from(*scale).unwrap_or(0))
             }
-            Date32 | Date64 => Self::number(code::DATE, 10, 0),
+            Date32 | Date64 => Self::date(),
             Timestamp(_, None) => Self::moment(code::DATETIME, None),
             Timestamp(_, Some(_)) => Self::moment(code::TIMESTAMP, None),
             Time32(_) | Time64(_) | Duration(_) => Self::span(None),
@@ -294,7 +299,7 @@ impl Announced {
             ["DECIMAL" | "NUMERIC"] => {
                 Self::decimal(first.unwrap_or(10), second.and_then(|s| u8::try_from(s).ok()).unwrap_or(0))
             }
-            ["DATE"] => Self::number(code::DATE, 10, 0),
+            ["DATE"] => Self::date(),
             ["TIME"] => Self::span(first),
             ["DATETIME"] => Self::moment(code::DATETIME, first),
             ["TIMESTAMP"] => Self::moment(code::TIMESTAMP, first),
@@ -376,6 +381,12 @@ mod tests {
             assert_eq!(column.flags & flag::UNSIGNED != 0, unsigned, "{name}");
         }
         assert_eq!(announced_as("decimal(20, 4)").decimals, 4);
+        assert_eq!(announced_as("decimal(38)").length, 39);
+        for (name, is_flagged) in
+            [("boolean", false), ("double", false), ("decimal(2,1)", false), ("date", true), ("time", true)]
+        {
+            assert_eq!(announced_as(name).flags & flag::BINARY != 0, is_flagged, "{name}");
+        }
         assert_eq!(announced_as("no such type").type_code, type_code::VAR_STRING);
         assert_eq!(announced_as("").type_code, type_code::VAR_STRING);
     }

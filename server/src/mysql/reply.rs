@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::capabilities::{Capabilities, STATUS_AUTOCOMMIT, STATUS_MORE_RESULTS};
 use super::codec::CodecError;
 use super::error::SqlError;
-use super::fields::{Fields, put_integer};
+use super::fields::{Fields, put_integer, put_string};
 
 /// The first byte of an OK packet.
 pub const OK: u8 = 0x00;
@@ -62,7 +62,8 @@ impl Done {
         fields.integer()?;
         fields.u16()?;
         let warnings = fields.u16()?;
-        Ok(Self { affected_rows, warnings, info: String::from_utf8_lossy(fields.rest()).into_owned() })
+        let info: &[u8] = if fields.is_empty() { &[] } else { fields.string()? };
+        Ok(Self { affected_rows, warnings, info: String::from_utf8_lossy(info).into_owned() })
     }
 
     fn encode_as(&self, first: u8, status: u16, out: &mut BytesMut) {
@@ -71,7 +72,10 @@ impl Done {
         put_integer(out, 0);
         out.put_u16_le(status);
         out.put_u16_le(self.warnings);
-        out.extend_from_slice(self.info.as_bytes());
+        // With its length, as MySQL writes it whatever was agreed on; Connector/J and the client of MariaDB read nothing else.
+        if !self.info.is_empty() {
+            put_string(out, self.info.as_bytes());
+        }
     }
 }
 
@@ -156,7 +160,7 @@ mod tests {
     fn packets_lie_byte_for_byte_as_the_protocol_says() {
         let mut out = BytesMut::new();
         Done { affected_rows: 300, warnings: 1, info: "hi".into() }.encode(Place::Last, &mut out);
-        assert_eq!(&out[..], [0, 0xFC, 44, 1, 0, 2, 0, 1, 0, b'h', b'i']);
+        assert_eq!(&out[..], [0, 0xFC, 44, 1, 0, 2, 0, 1, 0, 2, b'h', b'i']);
         out.clear();
         encode_error(&SqlError::new(1146, "no"), &mut out);
         assert_eq!(&out[..], b"\xFF\x7A\x04#42S02no");

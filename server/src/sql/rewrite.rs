@@ -4,6 +4,7 @@
 mod dates;
 mod expressions;
 mod functions;
+mod having;
 
 use std::ops::ControlFlow;
 
@@ -71,6 +72,7 @@ impl VisitorMut for Rewriter<'_> {
 
     // Once the items are rewritten: `DATABASE(), SCHEMA()` is the same literal twice.
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        having::rewrite(select);
         tell_apart(&mut select.projection);
         ControlFlow::Continue(())
     }
@@ -113,6 +115,13 @@ impl Rewriter<'_> {
                     _ => Err(unknown(expr.to_string().trim_start_matches('@'))),
                 }
             }
+            // Texts compare by their bytes: as the collations do that say so, and no others.
+            Expr::Collate { expr, collation } => match collation.0.last().and_then(ObjectNamePart::as_ident) {
+                Some(name) if is_of_bytes(&name.value) => Ok(Some(expr.as_ref().clone())),
+                _ => Err(SqlError::not_supported(&format!(
+                    "COLLATE {collation}: texts compare by their bytes; compare LOWER(…) of both"
+                ))),
+            },
             Expr::Function(function) => match function.name.0.as_slice() {
                 [ObjectNamePart::Identifier(name)] => {
                     let arguments = match &function.args {
@@ -227,6 +236,12 @@ fn uncast(expr: &Expr) -> &Expr {
         Expr::Cast { expr, .. } | Expr::Nested(expr) => uncast(expr),
         expr => expr,
     }
+}
+
+/// Whether a collation compares by bytes.
+fn is_of_bytes(collation: &str) -> bool {
+    let collation = collation.to_ascii_lowercase();
+    collation == "binary" || collation.ends_with("_bin")
 }
 
 /// `CAST(expr AS data_type)`.

@@ -4,6 +4,7 @@
 //! Each takes any types, as MySQL's do, and makes of them what it needs: what cannot be made one is NULL.
 
 mod json;
+mod lenient;
 mod moments;
 mod number;
 mod strict;
@@ -39,7 +40,8 @@ struct Own {
 /// All of them, as the engine takes them.
 pub(crate) fn functions() -> Functions {
     let own = text::all().into_iter().chain(time::all()).chain(moments::all()).chain(json::all()).chain(number::all());
-    let scalar = own.map(|own| Arc::new(ScalarUDF::new_from_impl(Function::from(own)))).chain(strict::all());
+    let own = own.map(|own| Arc::new(ScalarUDF::new_from_impl(Function::from(own))));
+    let scalar = own.chain(strict::all()).chain(lenient::all());
     let (before, after) = (vec![moments::before()], vec![moments::after()]);
     Functions { scalar: scalar.collect(), aggregate: Vec::new(), before, after }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, StringArray};
 use arrow::compute::cast;
+use arrow::compute::kernels::length::length;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use datafusion::common::Result;
 use sha1::Sha1;
@@ -18,6 +19,8 @@ pub(super) fn all() -> Vec<Own> {
         Own { name: "unhex", arguments: 1..=1, returns: DataType::Binary, compute: unhex },
         Own { name: "mid", arguments: 2..=3, returns: text.clone(), compute: mid },
         Own { name: "locate", arguments: 3..=3, returns: DataType::Int64, compute: locate },
+        // The engine's own takes no bytes.
+        Own { name: "octet_length", arguments: 1..=1, returns: DataType::Int64, compute: octet_length },
         Own { name: "sha1", arguments: 1..=1, returns: text.clone(), compute: sha1 },
         Own { name: "sha2", arguments: 2..=2, returns: text, compute: sha2 },
     ]
@@ -61,6 +64,16 @@ fn rounded(values: &ArrayRef) -> Result<ArrayRef> {
         data_type if data_type.is_decimal() => Ok(cast(values, &DataType::Decimal128(38, 0))?),
         _ => Ok(Arc::clone(values)),
     }
+}
+
+/// How many bytes a value has.
+fn octet_length(arguments: &[ArrayRef]) -> Result<ArrayRef> {
+    let values = &arguments[0];
+    let lengths = match values.data_type() {
+        DataType::Utf8 | DataType::Utf8View | DataType::Binary | DataType::BinaryView => length(values)?,
+        _ => length(&bytes(values)?)?,
+    };
+    Ok(cast(&lengths, &DataType::Int64)?)
 }
 
 /// The bytes that pairs of digits stand for; an odd digit at the front is a pair with 0.

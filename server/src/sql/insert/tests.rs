@@ -54,6 +54,15 @@ async fn expressions_are_computed_and_stand_beside_literals() {
 }
 
 #[tokio::test]
+async fn bytes_that_are_a_text_go_into_one() {
+    let (_front, mut client) = shop().await;
+    client.ask("INSERT INTO items (id, name) VALUES (1, X'6772c3bc'), (2, 'a'), (3, NULL)").await;
+    client.ask("INSERT INTO items (id, name) VALUES (4, X'62'), (5, X'')").await;
+    client.ask("INSERT INTO items (id, name) SELECT 6, X'63'").await;
+    assert_eq!(client.column("SELECT name FROM items ORDER BY id").await, ["grü", "a", "NULL", "b", "", "c"]);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_told_in_mysqls_numbers_with_column_and_row_and_nothing_is_inserted() {
     let (_front, mut client) = shop().await;
     for (sql, code, words) in [
@@ -61,6 +70,9 @@ async fn what_does_not_fit_is_told_in_mysqls_numbers_with_column_and_row_and_not
         ("INSERT INTO items (id, small) VALUES (1, -1)", 1264, "column 'small' at row 1"),
         ("INSERT INTO items (id, name) VALUES (1, 'abcdef')", 1406, "column 'name' at row 1"),
         ("INSERT INTO items (id) VALUES (1), (2), ('x')", 1366, "Incorrect integer value for column 'id' at row 3"),
+        ("INSERT INTO items (id, name) VALUES (1, 'a'), (2, X'61ff')", 1366, "column 'name' at row 2: \\xFF at byte 1"),
+        ("INSERT INTO items (id, name) VALUES (1, X'616263646566')", 1406, "column 'name' at row 1"),
+        ("INSERT INTO items (id, name) SELECT 1, X'ff'", 1366, "column 'name' at row 1"),
         ("INSERT INTO items (id, at) VALUES (1, 'noon')", 1292, "Incorrect datetime value for column 'at' at row 1"),
         ("INSERT INTO items (id, extra) VALUES (1, '{')", 3140, "column 'extra'"),
         ("INSERT INTO items (id) VALUES (NULL)", 1048, "Column 'id' cannot be null"),

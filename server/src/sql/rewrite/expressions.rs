@@ -27,9 +27,37 @@ pub(super) fn rewrite(expr: &mut Expr, pipes_concat: bool) {
         Expr::Substring { expr, substring_from: Some(from), substring_for, special, shorthand } => {
             substring(expr, from, substring_for, special, shorthand)
         }
+        Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
+            let (pattern, escape_char) = match backslashed(&pattern, &escape.value) {
+                Some(pattern) => (Box::new(pattern), None),
+                None => (pattern, Some(escape)),
+            };
+            Expr::Like { negated, any, expr, pattern, escape_char }
+        }
         Expr::Function(function) => call(function),
         other => other,
     };
+}
+
+/// The pattern of a LIKE with another ESCAPE than the backslash, which is the engine's only one; `None` if it is no literal.
+fn backslashed(pattern: &Expr, escape: &Literal) -> Option<Expr> {
+    let Expr::Value(value) = pattern else { return None };
+    let (Literal::SingleQuotedString(text), Literal::SingleQuotedString(escape)) = (&value.value, escape) else {
+        return None;
+    };
+    let mut written = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        if escape.starts_with(letter) {
+            // At the end it stands for itself.
+            written.extend(['\\', letters.next().unwrap_or(letter)]);
+        } else if letter == '\\' {
+            written.push_str(r"\\");
+        } else {
+            written.push(letter);
+        }
+    }
+    Some(Expr::value(Literal::SingleQuotedString(written)))
 }
 
 fn binary(left: Box<Expr>, op: BinaryOperator, right: Box<Expr>, pipes_concat: bool) -> Expr {

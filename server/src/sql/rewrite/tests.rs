@@ -134,6 +134,14 @@ fn operators_and_calls_become_the_engines() {
         ("ISNULL(a)", "((a) IS NULL)"),
         ("LOCATE('x', a)", "strpos(a, 'x')"),
         ("UCASE(LCASE(a))", "upper(lower(a))"),
+        ("a COLLATE utf8mb4_bin", "a"),
+        ("a LIKE 'b'", "a LIKE 'b'"),
+        (r"a LIKE '10!%\\_!!%' ESCAPE '!'", r"a LIKE '10\%\\_\!%'"),
+        ("a NOT LIKE 'b|' ESCAPE '|'", r"a NOT LIKE 'b\|'"),
+        (r"a LIKE 'b\\%' ESCAPE ''", r"a LIKE 'b\\%'"),
+        (r"a LIKE 'b\%' ESCAPE '\\'", r"a LIKE 'b\%'"),
+        ("a LIKE b ESCAPE '!'", "a LIKE b ESCAPE '!'"),
+        ("a COLLATE `binary`", "a"),
     ] {
         assert_eq!(rewritten(&format!("SELECT {mysql}")), format!("SELECT {engine}"), "{mysql}");
     }
@@ -144,6 +152,34 @@ fn clauses_that_mean_nothing_here_are_left_out() {
     assert_eq!(rewritten("SELECT SQL_CALC_FOUND_ROWS a FROM t USE INDEX (x) FOR UPDATE"), "SELECT a FROM t");
     assert_eq!(rewritten("SELECT 1 FROM DUAL WHERE 1 = 1"), "SELECT 1 WHERE 1 = 1");
     assert!(rewritten_under("SELECT 1 INTO x", &variables()).is_err());
+}
+
+#[test]
+fn texts_are_not_compared_by_another_collation_than_is_named() {
+    let error = rewritten_under("SELECT a COLLATE utf8mb4_general_ci", &variables()).unwrap_err();
+    assert_eq!(error.code, 1235);
+    assert!(error.message.contains("LOWER"), "{}", error.message);
+}
+
+#[test]
+fn having_without_groups_is_a_where_that_knows_aliases() {
+    for (mysql, engine) in [
+        ("a HAVING a > 1", "a WHERE a > 1"),
+        ("a + 1 AS b WHERE c OR d HAVING B > 1 OR a = 2", "a + 1 AS b WHERE (c OR d) AND ((a + 1) > 1 OR a = 2)"),
+        ("a + 1 AS a HAVING a > 1 AND t.a > 2", "a + 1 AS a WHERE (a + 1) > 1 AND t.a > 2"),
+        ("count(*) AS b HAVING b > 1", "count(*) AS b HAVING b > 1"),
+        ("a HAVING max(a) > 1", "a HAVING max(a) > 1"),
+        ("a GROUP BY a HAVING a > 1", "a GROUP BY a HAVING a > 1"),
+        ("a, rank() OVER (ORDER BY a) AS r HAVING r > 1", "a, rank() OVER (ORDER BY a) AS r HAVING r > 1"),
+        ("a HAVING a IN (SELECT 1)", "a HAVING a IN (SELECT 1)"),
+    ] {
+        // FROM stands behind the list.
+        let with_from = |text: &str| {
+            let at = [" WHERE", " GROUP BY", " HAVING"].iter().filter_map(|word| text.find(word)).min().unwrap();
+            format!("SELECT {} FROM t{}", &text[..at], &text[at..])
+        };
+        assert_eq!(rewritten(&with_from(mysql)), with_from(engine), "{mysql}");
+    }
 }
 
 #[test]

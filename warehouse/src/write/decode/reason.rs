@@ -96,6 +96,13 @@ impl BadValue {
         Self { reason: ErrorReason::OutOfRange, message: format!("{found} is out of range for {kind}") }
     }
 
+    /// `bytes` are no text from the byte at `at` on, and a column of `kind` holds texts.
+    pub(super) fn not_utf8(bytes: &[u8], at: usize, kind: &str) -> Self {
+        let shown: String = bytes[at..].iter().take(SHOWN_BYTES).map(|byte| format!("\\x{byte:02X}")).collect();
+        let message = format!("{shown} at byte {at} is no UTF-8, and cannot become {kind}");
+        Self { reason: ErrorReason::NotUtf8, message }
+    }
+
     /// The same, said of a place.
     pub(super) fn at(self, place: impl fmt::Display) -> Self {
         Self { reason: self.reason, message: format!("{place}: {}", self.message) }
@@ -109,6 +116,8 @@ impl BadValue {
 
 /// How much of a value a message repeats.
 const SHOWN_CHARACTERS: usize = 64;
+/// How many bytes a message shows that are no text.
+const SHOWN_BYTES: usize = 6;
 
 /// The beginning of a text, for a message.
 pub(super) fn shown(text: &str) -> String {

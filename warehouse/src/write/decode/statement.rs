@@ -250,6 +250,17 @@ mod tests {
     fn bytes_times_and_years_by_the_rules_of_mysql() {
         assert_eq!(text(ColumnType::Binary { bytes: 3 }, "ab"), ok("616200"));
         assert_eq!(text(ColumnType::VarBinary { bytes_max: Some(1) }, "ab"), Err(ErrorReason::TooLong));
+        let bytes = |bytes: &[u8]| Arc::new(BinaryArray::from(vec![bytes])) as ArrayRef;
+        assert_eq!(stored(varchar(4), &bytes("grüß".as_bytes())), ok("grüß"));
+        assert_eq!(stored(varchar(3), &bytes("grüß".as_bytes())), Err(ErrorReason::TooLong));
+        assert_eq!(stored(ColumnType::Char { characters: 2 }, &bytes(b"a ")), ok("a"));
+        assert_eq!(stored(ColumnType::Enum { values: vec!["a".into()] }, &bytes(b"b")), Err(ErrorReason::NotInEnum));
+        let unfit = StatementColumn::assigned(&column("c", TEXT), &DataType::Binary).unwrap();
+        let unfit = unfit.assign(&bytes(b"ab\xff")).unwrap_err();
+        assert_eq!(
+            (unfit.reason, &*unfit.message),
+            (ErrorReason::NotUtf8, "\\xFF at byte 2 is no UTF-8, and cannot become text")
+        );
         assert_eq!(text(ColumnType::Year, "24"), ok("2024"));
         assert_eq!(text(ColumnType::Year, "70"), ok("1970"));
         assert_eq!(text(ColumnType::Year, "1900"), Err(ErrorReason::OutOfRange));

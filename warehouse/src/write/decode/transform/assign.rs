@@ -6,10 +6,9 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, ListArray,
-    MapArray, PrimitiveArray, Scalar, StringArray, StructArray, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray,
+    Scalar, StringArray, StructArray, new_null_array,
 };
-use arrow::buffer::OffsetBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_null};
 use arrow::datatypes::{
@@ -29,6 +28,7 @@ use crate::write::decode::number::{
 };
 use crate::write::decode::reason::{BadValue, ErrorReason, quoted};
 
+use super::nested::{any_key, as_list, by_row, list_type};
 use super::refusal::refusal;
 
 /// Whose values they are: a record's lose nothing, not even a digit; a statement's are taken as MySQL's strict mode takes them.
@@ -61,6 +61,8 @@ enum Way {
     Texts,
     /// Each text is read as a number.
     NumbersInTexts,
+    /// Each row of bytes is read as a text.
+    TextsInBytes,
     /// Arrow's cast, which loses nothing between these two types.
     Cast,
     /// Arrow's cast, and then the column's digits of a second.
@@ -108,6 +110,7 @@ impl Assignment {
             Way::Numbers => self.numbers(values),
             Way::Texts => self.texts(values),
             Way::NumbersInTexts => self.numbers_in_texts(values),
+            Way::TextsInBytes => self.texts_in_bytes(values),
             Way::Moments => self.moments(values),
             Way::Spans => self.spans(values),
             Way::Bytes => self.bytes(values),
@@ -248,6 +251,19 @@ impl Assignment {
                 (Arc::new(column), bad)
             }
         }
+    }
+
+    fn texts_in_bytes(&self, values: &ArrayRef) -> (ArrayRef, Vec<(usize, BadValue)>) {
+        let values = cast(values, &DataType::Binary).expect("checked when it was planned");
+        let values = values.as_binary::<i32>();
+        let mut bad = Vec::new();
+        let text = |bytes| match std::str::from_utf8(bytes) {
+            Ok(text) => self.text(text),
+            Err(error) => Err(BadValue::not_utf8(bytes, error.valid_up_to(), &self.name)),
+        };
+        let value = |row: usize| values.is_valid(row).then(|| text(values.value(row)));
+        let column: StringArray = (0..values.len()).map(|row| keep(row, value(row), &mut bad)).collect();
+        (Arc::new(column), bad)
     }
 
     /// The values as texts. In a statement TRUE is the number 1 and a time has a blank after its day, as MySQL writes them.
@@ -428,6 +444,12 @@ fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
             Some(Way::Texts)
         }
         ColumnType::Enum { .. } if is_text => Some(Way::Texts),
+        // In MySQL, X'…' is a string whose characters are bytes.
+        ColumnType::Text { .. } | ColumnType::Char { .. } | ColumnType::Enum { .. }
+            if is_bytes && rules == Rules::Statement =>
+        {
+            Some(Way::TextsInBytes)
+        }
         ColumnType::Binary { .. } | ColumnType::VarBinary { .. } if is_text || is_bytes => Some(Way::Bytes),
         ColumnType::Json if is_text || is_number && !from.is_floating() => Some(Way::Texts),
         ColumnType::Boolean | ColumnType::Decimal { .. } if is_same => Some(Way::Same),
@@ -480,46 +502,6 @@ fn way(rules: Rules, from: &DataType, to: &ColumnType) -> Option<Way> {
             Some(Way::Entries(Box::new((key, Assignment::by(rules, from_value, value).ok()?))))
         }
         _ => None,
-    }
-}
-
-/// The one type of lists that all of them can be cast to; `None` for what is none.
-fn list_type(from: &DataType) -> Option<DataType> {
-    match from {
-        DataType::List(field)
-        | DataType::LargeList(field)
-        | DataType::FixedSizeList(field, _)
-        | DataType::ListView(field)
-        | DataType::LargeListView(field) => Some(DataType::List(Arc::clone(field))),
-        _ => None,
-    }
-}
-
-fn as_list(values: &ArrayRef) -> Option<ArrayRef> {
-    cast(values, &list_type(values.data_type())?).ok()
-}
-
-/// What is wrong with elements, said of the rows that they are of. Elements between the rows' own are nobody's.
-fn by_row(
-    offsets: &OffsetBuffer<i32>,
-    bad: Vec<(usize, BadValue)>,
-    place: impl Fn(usize) -> String,
-) -> Vec<(usize, BadValue)> {
-    let of_row = |(element, why): (usize, BadValue)| {
-        let row = offsets.partition_point(|start| *start as usize <= element).checked_sub(1)?;
-        (row + 1 < offsets.len()).then(|| (row, why.at(place(element - offsets[row] as usize))))
-    };
-    bad.into_iter().filter_map(of_row).collect()
-}
-
-/// Some value of a type that keys can have.
-fn any_key(keys: &ArrayRef) -> ArrayRef {
-    match keys.data_type() {
-        DataType::Utf8 => Arc::new(StringArray::from(vec![""])),
-        data_type => cast(&Int32Array::from(vec![0]), data_type).unwrap_or_else(|_| {
-            let zero = Arc::new(Int64Array::from(vec![0])) as ArrayRef;
-            cast(&zero, data_type).expect("integers, days and moments are numbers")
-        }),
     }
 }
 

@@ -16,6 +16,7 @@ mod assign;
 mod defaults;
 mod expression;
 mod metadata;
+mod nested;
 mod plan;
 mod refusal;
 mod rows;
