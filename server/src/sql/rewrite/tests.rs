@@ -109,7 +109,7 @@ fn operators_and_calls_become_the_engines() {
         ("a NOT RLIKE 'x'", "a !~* 'x'"),
         ("CAST(a AS SIGNED)", "signed(a)"),
         ("CAST(a AS UNSIGNED)", "CAST(a AS DECIMAL(20,0))"),
-        ("CAST(a AS DATETIME)", "CAST(a AS TIMESTAMP)"),
+        ("CAST(a AS DATETIME)", "CAST(a AS TIMESTAMP(6))"),
         ("CAST(a AS CHAR)", "CAST(a AS VARCHAR)"),
         ("CAST(a AS CHAR(3))", "left(CAST(a AS VARCHAR), 3)"),
         ("CAST(a AS DECIMAL)", "CAST(a AS DECIMAL(10,0))"),
