@@ -102,7 +102,7 @@ fn moved(moment: &Expr, op: BinaryOperator, interval: Interval) -> Expr {
     let is_within_a_day = WITHIN_A_DAY.contains(&unit.trim_end_matches('S'));
     let has_time = text_of(moment).map(|text| text.trim().contains([' ', 'T']));
     let moment = match (is_within_a_day || has_time == Some(true), has_time) {
-        (true, _) => cast(Box::new(moment.clone()), DataType::Timestamp(None, TimezoneInfo::None)),
+        (true, _) => cast(Box::new(moment.clone()), DataType::Timestamp(Some(6), TimezoneInfo::None)),
         (false, Some(_)) => cast(Box::new(moment.clone()), DataType::Date),
         (false, None) => moment.clone(),
     };

@@ -68,7 +68,7 @@ fn parts_of_dates_and_their_formats_become_the_engines() {
         ("DATE_ADD(a, INTERVAL 1 DAY)", "(a + INTERVAL 1 DAY)"),
         ("SUBDATE(a, INTERVAL 2 MONTH)", "(a - INTERVAL 2 MONTH)"),
         ("DATE_ADD('2024-01-31', INTERVAL 1 DAY)", "(CAST('2024-01-31' AS DATE) + INTERVAL 1 DAY)"),
-        ("DATE_ADD(a, INTERVAL 1 HOUR)", "(CAST(a AS TIMESTAMP) + INTERVAL 1 HOUR)"),
+        ("DATE_ADD(a, INTERVAL 1 HOUR)", "(CAST(a AS TIMESTAMP(6)) + INTERVAL 1 HOUR)"),
         ("TIMESTAMPADD(WEEK, -2, a)", "(a + INTERVAL '-14' DAY)"),
         ("TIMESTAMPDIFF(MONTH, a, b)", "timestampdiff('MONTH', a, b)"),
         ("MONTHNAME(a)", "date_format(a, '%M')"),
