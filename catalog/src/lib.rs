@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   worker  ── stage, commit, void, snapshot ──> [CatalogService]
-//!   manager ── lease, open_stream, grant ──────> [Catalog] ──> keys ──> [store::KvStore]: memory, redb, postgres
+//!   manager ── lease, open_stream, grant ──────> [Catalog] ──> keys ──> [store::KvStore]: memory, redb, …
 //!   server  ── create, drop, tables, watch ────>
 //! ```
 //!

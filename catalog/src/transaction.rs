@@ -117,10 +117,8 @@ pub(crate) fn translate(operation: &'static str, failure: Failure) -> CatalogErr
         StoreError::Damaged { place, detail } => CatalogError::Damaged { key: place, cause: detail },
         StoreError::TooLarge { .. } => CatalogError::invalid(format!("{operation}: {error}")),
         StoreError::Misuse { .. } => CatalogError::invalid(format!("{operation}: {error}; report this defect")),
-        StoreError::Conflict
-        | StoreError::TooOld
-        | StoreError::Unavailable { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Locked { .. } => CatalogError::Unavailable { operation, cause: error.to_string() },
+        StoreError::Conflict | StoreError::TooOld | StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
+            CatalogError::Unavailable { operation, cause: error.to_string() }
+        }
     }
 }

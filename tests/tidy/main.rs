@@ -95,7 +95,6 @@ fn each_heavy_dependency_stays_in_its_home() {
         ("rdkafka::", &["warehouse/src/write/source/", "warehouse/tests/", "server/src/demo/", "tests/", "benches/"]),
         ("rdkafka_sys", &["warehouse/src/write/source/", "warehouse/tests/"]),
         ("redb::", &["catalog/src/store/", "catalog/tests/"]),
-        ("tokio_postgres", &["catalog/src/store/postgres/"]),
         (
             "parquet::",
             &[

@@ -105,7 +105,8 @@ impl RedbStore {
         Ok(Self { shared, ended })
     }
 
-    /// As [`KvStore::closed`]: the disk has failed it.
+    /// Returns the cause once the store has closed, which it does by itself only when the disk has failed it. Whoever runs the
+    /// store then ends the process: what is on the disk is found out by opening the file again.
     pub async fn closed(&self) -> String {
         let mut ended = self.ended.clone();
         // An error means that the committer is gone without a word, which ends the wait as well.
@@ -116,7 +117,8 @@ impl RedbStore {
         }
     }
 
-    /// As [`KvStore::close`]: returns once the file is free for another to open.
+    /// Closes the store: commits under way are finished and answered, later calls fail with `Closed`, watches wake. Returns
+    /// once the file is free for another to open.
     pub async fn close(&self) {
         self.shared.close();
         self.closed().await;
@@ -124,7 +126,7 @@ impl RedbStore {
 }
 
 impl Drop for RedbStore {
-    /// As [`KvStore::close`], without waiting for the file to be free.
+    /// As [`RedbStore::close`], without waiting for the file to be free.
     fn drop(&mut self) {
         self.shared.close();
     }
@@ -194,14 +196,6 @@ impl KvStore for RedbStore {
 
     async fn watch(&self, key: &[u8]) -> Result<WatchFuture, StoreError> {
         Ok(self.shared.watches.watch(key))
-    }
-
-    async fn closed(&self) -> String {
-        RedbStore::closed(self).await
-    }
-
-    async fn close(&self) {
-        RedbStore::close(self).await;
     }
 }
 
