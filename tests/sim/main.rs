@@ -7,6 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use millrace_tests::sim::log::Keep;
 use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
 
+// As the program `sim`.
+server::use_jemalloc!();
+
 /// Seeds that always run: each failed once, or was chosen for what it holds.
 const SEEDS: &str = include_str!("seeds.txt");
 

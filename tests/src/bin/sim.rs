@@ -11,6 +11,9 @@ use millrace_tests::sim::log::Keep;
 use millrace_tests::sim::{Campaign, Options, Outcome, campaign, planted};
 use tracing_subscriber::EnvFilter;
 
+// As the product: a history is half allocations.
+server::use_jemalloc!();
+
 /// Runs whole histories of the product on simulated time, disks, stores, network and broker, and checks every invariant.
 #[derive(Debug, Parser)]
 #[command(name = "sim")]
