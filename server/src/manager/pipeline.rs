@@ -183,7 +183,6 @@ impl PipelineManager {
             Err(error) => return Err(error.into()),
         };
         let Some(epoch) = self.lead().await? else { return Ok(Look::Done(None)) };
-        let table = self.parts.catalog.table_by_id(pipeline.table).await?;
         let trouble = self.look_at_topics(&pipeline).await;
         let change = self.parts.catalog.change(self.id).await?.filter(PipelineChange::is_under_way);
         let streams = self.parts.catalog.streams(self.id).await?;
@@ -218,6 +217,12 @@ impl PipelineManager {
             }
             self.take(step, &pipeline, epoch, &streams, &mut owned).await?;
         }
+        if owned.is_empty() {
+            return Ok(Look::Done(trouble));
+        }
+        // Read behind the grants: a TRUNCATE that came before them is seen here, and one that comes after them finds new owners and
+        // begins anew. *(Else a task shows rows under a fence that lets it commit none of them.)*
+        let table = self.parts.catalog.table_by_id(pipeline.table).await?;
         for (Holder { address, life, task }, streams) in owned {
             let (pipeline, table) = (Arc::clone(&pipeline), Arc::clone(&table));
             let command = WorkerCommand::Own { life, pipeline, table, task, streams };
