@@ -284,6 +284,19 @@ mod tests {
         change(ChangeKind::Alter(Box::new(definition)), floors)
     }
 
+    /// What is seen of a pipeline at its beginning, with nothing granted by this manager and the broker not asked.
+    fn view<'a>(
+        pipeline: &'a catalog::Pipeline,
+        change: &'a PipelineChange,
+        remembered: &'a Remembered,
+        streams: &'a [StreamView],
+        workers: &'a [Heartbeat],
+    ) -> View<'a> {
+        static NOTHING: BTreeMap<StreamId, Moment> = BTreeMap::new();
+        let (change, granted, now) = (Some(change), &NOTHING, Moment::default());
+        View { pipeline, is_held: false, topics: None, streams, workers, change, remembered, granted, now }
+    }
+
     fn looked(
         state: PipelineState,
         change: &PipelineChange,
@@ -291,18 +304,8 @@ mod tests {
         streams: &[StreamView],
         workers: &[Heartbeat],
     ) -> (Vec<Step>, Option<String>) {
-        let (pipeline, granted) = (pipeline(state, catalog::GapPolicy::Pause), BTreeMap::new());
-        let view = View {
-            pipeline: &pipeline,
-            is_held: false,
-            topics: None,
-            streams,
-            workers,
-            change: Some(change),
-            remembered,
-            granted: &granted,
-            now: Moment::default(),
-        };
+        let pipeline = pipeline(state, catalog::GapPolicy::Pause);
+        let view = view(&pipeline, change, remembered, streams, workers);
         (changing(&view, change), waits_for(&view, change))
     }
 
@@ -396,22 +399,11 @@ mod tests {
 
     #[test]
     fn i5_while_a_statement_holds_the_pipeline_no_change_is_made() {
-        let (pipeline, granted, remembered) =
-            (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new(), Remembered::default());
-        let (streams, change) = (one(Some(3)), alter(&[]));
+        let pipeline = pipeline(PipelineState::Running, catalog::GapPolicy::Pause);
+        let (streams, change, remembered) = (one(Some(3)), alter(&[]), Remembered::default());
         let looked = |workers: &[Heartbeat]| {
-            let view = View {
-                pipeline: &pipeline,
-                is_held: true,
-                topics: None,
-                streams: &streams,
-                workers,
-                change: Some(&change),
-                remembered: &remembered,
-                granted: &granted,
-                now: Moment::default(),
-            };
-            super::super::reconcile::reconcile(&view)
+            let view = view(&pipeline, &change, &remembered, &streams, workers);
+            super::super::reconcile::reconcile(&View { is_held: true, ..view })
         };
         assert_eq!(looked(&[worker(Vec::new())]), [Step::Stop { address: "w".to_owned() }]);
         let idle = Heartbeat { tasks: Vec::new(), ..worker(Vec::new()) };
@@ -420,24 +412,14 @@ mod tests {
 
     #[test]
     fn i9_an_alter_waits_for_nothing_that_went_with_its_topic() {
-        let (pipeline, granted, remembered) =
-            (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new(), Remembered::default());
+        let pipeline = pipeline(PipelineState::Running, catalog::GapPolicy::Pause);
         let now = TopicView { incarnation: "made again".to_owned(), partitions: vec![0] };
         let topics = TopicsView { found: [("t".to_owned(), now)].into(), missing: Vec::new() };
         let (change, streams) = (alter(&[]), [stream(1, 1, "a", Some(3), StreamState::Open)]);
+        let remembered = Remembered::default();
         let looked = |workers: &[Heartbeat]| {
-            let view = View {
-                pipeline: &pipeline,
-                is_held: false,
-                topics: Some(&topics),
-                streams: &streams,
-                workers,
-                change: Some(&change),
-                remembered: &remembered,
-                granted: &granted,
-                now: Moment::default(),
-            };
-            changing(&view, &change)
+            let view = view(&pipeline, &change, &remembered, &streams, workers);
+            changing(&View { topics: Some(&topics), ..view }, &change)
         };
         let missing = looked(&[worker(Vec::new())]);
         assert!(matches!(missing[..], [Step::Grant { .. }]), "its log may still have what was shown: {missing:?}");
@@ -481,22 +463,10 @@ mod tests {
         let mut remembered = Remembered::default();
         remembered.note_change(pause.id, Moment::default());
         let look = |change: &PipelineChange, seconds: u64| {
-            let (pipeline, granted) = (pipeline(PipelineState::Running, catalog::GapPolicy::Pause), BTreeMap::new());
-            let (streams, remembered) = (one(Some(3)), &remembered);
-            let now = Moment::new(Duration::from_secs(seconds));
-            let (change, workers, topics) = (Some(change), &[][..], None);
-            let view = View {
-                pipeline: &pipeline,
-                is_held: false,
-                topics,
-                streams: &streams,
-                workers,
-                change,
-                remembered,
-                granted: &granted,
-                now,
-            };
-            changing(&view, view.change.unwrap())
+            let pipeline = pipeline(PipelineState::Running, catalog::GapPolicy::Pause);
+            let streams = one(Some(3));
+            let view = view(&pipeline, change, &remembered, &streams, &[]);
+            changing(&View { now: Moment::new(Duration::from_secs(seconds)), ..view }, change)
         };
         assert_eq!(look(&pause, 9), []);
         assert_eq!(look(&pause, 10), drained(Some(3), 0));

@@ -2,8 +2,8 @@
 //! end in the year 2262: `valid_to = '9999-12-31'` would be an error. It compares no TIME with a text. As a text, a moment has a `T` in
 //! its middle, and a TIME is a sentence.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, iter, mem};
 
 use arrow::array::{ArrayRef, AsArray, DurationMicrosecondArray, StringArray};
 use arrow::compute::cast as cast_array;
@@ -95,54 +95,40 @@ fn is_comparison(op: Operator) -> bool {
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// `expr` as what it is compared with, where that is of the type `time` and `expr` is a text, or a time of day.
-fn read(expr: Box<Expr>, time: &DataType, schema: &DFSchema, to_time: &Arc<ScalarUDF>) -> Transformed<Box<Expr>> {
-    match (time, expr.get_type(schema)) {
-        (DataType::Duration(_), Ok(of))
-            if of.is_string() || matches!(of, DataType::Time32(_) | DataType::Time64(_)) =>
-        {
-            Transformed::yes(Box::new(called(to_time, *expr)))
-        }
-        (DataType::Timestamp(..), Ok(of)) if of.is_string() => Transformed::yes(Box::new(cast(*expr, time.clone()))),
-        _ => Transformed::no(expr),
-    }
+/// Makes of `operand` what it is compared with, where that is of the type `time` and `operand` is a text, or a time of day; whether it did.
+fn read(operand: &mut Expr, time: &DataType, schema: &DFSchema, to_time: &Arc<ScalarUDF>) -> bool {
+    let Ok(of) = operand.get_type(schema) else { return false };
+    let is_clock = matches!(of, DataType::Time32(_) | DataType::Time64(_));
+    let read: &dyn Fn(Expr) -> Expr = match time {
+        DataType::Duration(_) if of.is_string() || is_clock => &|operand| called(to_time, operand),
+        DataType::Timestamp(..) if of.is_string() => &|operand| cast(operand, time.clone()),
+        _ => return false,
+    };
+    *operand = read(mem::take(operand));
+    true
 }
 
 fn called(function: &Arc<ScalarUDF>, argument: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![argument]))
 }
 
-fn compared(expr: Expr, schema: &DFSchema, to_time: &Arc<ScalarUDF>) -> Result<Transformed<Expr>> {
-    let is_time = |expr: &Expr| time_type(expr, schema);
-    Ok(match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
-            let Some(time) = is_time(&left).or_else(|| is_time(&right)) else {
-                return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
-            };
-            let (left, right) = (read(left, &time, schema, to_time), read(right, &time, schema, to_time));
-            let transformed = left.transformed || right.transformed;
-            let expr = Expr::BinaryExpr(BinaryExpr { left: left.data, op, right: right.data });
-            if transformed { Transformed::yes(expr) } else { Transformed::no(expr) }
+fn compared(mut expr: Expr, schema: &DFSchema, to_time: &Arc<ScalarUDF>) -> Result<Transformed<Expr>> {
+    let operands: Vec<&mut Expr> = match &mut expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => vec![left, right],
+        Expr::Between(Between { expr, low, high, .. }) => vec![expr, low, high],
+        Expr::InList(InList { expr, list, .. }) if time_type(expr, schema).is_some() => {
+            iter::once(&mut **expr).chain(list).collect()
         }
-        Expr::Between(Between { expr, negated, low, high }) => {
-            let Some(time) = [&expr, &low, &high].into_iter().find_map(|expr| is_time(expr)) else {
-                return Ok(Transformed::no(Expr::Between(Between { expr, negated, low, high })));
-            };
-            let all = [expr, low, high].map(|expr| read(expr, &time, schema, to_time));
-            let transformed = all.iter().any(|one| one.transformed);
-            let [expr, low, high] = all.map(|one| one.data);
-            let expr = Expr::Between(Between { expr, negated, low, high });
-            if transformed { Transformed::yes(expr) } else { Transformed::no(expr) }
-        }
-        Expr::InList(InList { expr, list, negated }) => {
-            let Some(time) = is_time(&expr) else {
-                return Ok(Transformed::no(Expr::InList(InList { expr, list, negated })));
-            };
-            let list = list.into_iter().map(|one| *read(Box::new(one), &time, schema, to_time).data).collect();
-            Transformed::yes(Expr::InList(InList { expr, list, negated }))
-        }
-        other => Transformed::no(other),
-    })
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let Some(time) = operands.iter().find_map(|operand| time_type(operand, schema)) else {
+        return Ok(Transformed::no(expr));
+    };
+    let mut transformed = false;
+    for operand in operands {
+        transformed |= read(operand, &time, schema, to_time);
+    }
+    Ok(Transformed::new_transformed(expr, transformed))
 }
 
 fn told(expr: Expr, schema: &DFSchema, to_text: &Arc<ScalarUDF>) -> Result<Transformed<Expr>> {
