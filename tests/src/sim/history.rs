@@ -440,6 +440,8 @@ impl History {
         stage.managers.iter_mut().for_each(|manager| manager.sleep_until(now));
         for worker in &mut stage.workers {
             worker.process.sleep_until(now);
+            // A sync that is to fail and has not come yet: one so far away never comes.
+            worker.disk.fail_sync(u64::MAX / 2);
         }
         stage.wish.set(true);
         self.clients.ending = true;
