@@ -1,5 +1,6 @@
 //! The command line: what `millrace` can be told, and how it ends.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -110,7 +111,7 @@ pub fn main() -> ExitCode {
     let runtime = match threads {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start threads: {error}");
+            complain(format_args!("error: cannot start threads: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -130,16 +131,25 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
+/// A line to standard error, which may be gone or on a full disk: `eprintln` would panic there, and hide how the command ended.
+fn complain(line: std::fmt::Arguments<'_>) {
+    let _lost = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Logs go to standard error; `MILLRACE_LOG` takes `tracing`'s filters, such as `info,millrace_warehouse=debug`.
+///
+/// A line that cannot be written is lost: where a log is on the disk that is full, the subscriber's complaint of it, an `eprintln`, would
+/// panic, and with it end the task that meets the full disk.
 fn start_logging(default: &str) {
     let filter = EnvFilter::try_from_env("MILLRACE_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // Tests start several servers in one process: the first logger serves them all.
     drop(subscriber.try_init());
 }

@@ -1,5 +1,7 @@
 //! `millrace standalone`: one process, its own catalog, any Kafka.
 
+use std::io::{Write, stdout};
+
 use crate::cli::StandaloneArgs;
 use crate::compose::Node;
 use crate::data_dir::DataDir;
@@ -14,12 +16,18 @@ pub async fn run(args: StandaloneArgs) -> anyhow::Result<()> {
     let world = World::system();
     let data_dir = DataDir::open(&args.data_dir, &*world.random)?;
     let node = Node::start(settings, data_dir, world).await?;
-    println!("millrace {} is ready", env!("CARGO_PKG_VERSION"));
-    println!("  data   {}", args.data_dir.display());
-    println!("  mysql  {}   millrace sql --port {}", node.mysql_address, node.mysql_address.port());
-    println!("  http   {}   /healthz /readyz /metrics", node.http_address);
+    // Whether anybody hears it or not: a closed pipe or a full disk is no reason not to serve, nor to stop without a commit.
+    let _unheard = tell_where(&args, &node);
     node.until_stopped().await?;
-    println!("stopping: committing what is visible");
+    let _unheard = writeln!(stdout(), "stopping: committing what is visible");
     node.stop().await;
     Ok(())
+}
+
+fn tell_where(args: &StandaloneArgs, node: &Node) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    writeln!(out, "millrace {} is ready", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  data   {}", args.data_dir.display())?;
+    writeln!(out, "  mysql  {}   millrace sql --port {}", node.mysql_address, node.mysql_address.port())?;
+    writeln!(out, "  http   {}   /healthz /readyz /metrics", node.http_address)
 }

@@ -1,9 +1,10 @@
-//! `millrace sql`: what it prints, and how it ends.
+//! What the commands print, and how they end.
 
 use std::process::{Output, Stdio};
 
-use millrace_tests::{ServerOptions, ServerProcess};
-use tokio::io::AsyncWriteExt;
+use millrace_tests::{Broker, Ledger, ServerOptions, ServerProcess, events};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::stage::{BINARY, Stage, assert_says};
@@ -67,4 +68,44 @@ async fn a_wrong_password_and_an_absent_server_are_named() {
         &text(&output.stderr),
         &["cannot connect to Millrace at 127.0.0.1", "millrace standalone --data-dir", "--port"],
     );
+}
+
+/// Logs to a full disk are lost, and nothing but they: a task that could not say what it met ended of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_log_cannot_be_written_takes_events_in_and_stops_in_good_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = ServerOptions::new(BINARY, &directory.path().join("data"));
+    options.log = "/dev/full".into();
+    options.environment.push(("MILLRACE_LOG".to_owned(), "debug".to_owned()));
+    let server = ServerProcess::start(&options).await.unwrap();
+    let sql = server.sql().await.unwrap();
+    let mut stage = Stage { options, server, sql, directory };
+    let broker = Broker::mock("events", 1).unwrap();
+    let mut ledger = Ledger::default();
+    let payloads: Vec<(i32, Vec<u8>)> = (0..1_000).map(|seq| (0, events::payload(seq, "said to nobody"))).collect();
+    broker.producer(&[]).unwrap().send_all(payloads, &mut ledger).await.unwrap();
+    stage.take_events(&broker, "flush_interval = '100ms'").await;
+    stage.until_all_of(&ledger).await;
+    stage.until("SELECT count(*) FROM system.pipelines WHERE last_error IS NULL", 1).await;
+    stage.server.stop().await.unwrap();
+}
+
+/// As a pipe into `head` does: what a server would say in its last moments is no reason not to commit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_nobody_reads_stops_in_good_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Command::new(BINARY)
+        .args(["standalone", "--mysql-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
+        .arg(directory.path().join("data"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().expect("it becomes ready").contains("http") {}
+    drop(lines);
+    kill_process(Pid::from_raw(server.id().unwrap() as i32).unwrap(), Signal::TERM).unwrap();
+    let status = server.wait().await.unwrap();
+    assert!(status.success(), "{status}");
 }

@@ -49,10 +49,11 @@ impl Drop for SmallDisk {
 
 /// A server on it, with limits that fit it.
 pub async fn stage_on(disk: &SmallDisk, directory: TempDir) -> Stage {
-    let options = ServerOptions::new(BINARY, &disk.path.join("data"))
+    let mut options = ServerOptions::new(BINARY, &disk.path.join("data"))
         .with("wal.segment_bytes", "1MiB")
         .with("wal.bytes_max", "8MiB")
         .with("wal.disk_reserve", "8MiB");
+    options.log = disk.path.with_extension("log");
     let server = ServerProcess::start(&options).await.unwrap();
     let sql = server.sql().await.unwrap();
     Stage { options, server, sql, directory }

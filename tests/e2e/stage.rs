@@ -79,7 +79,7 @@ impl Stage {
 
     /// Waits until the statement yields this number.
     pub async fn until(&self, sql: &str, expected: i64) {
-        self.server.until(sql, expected, SOON).await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.log()));
+        self.server.until(sql, expected, SOON).await.unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     /// Waits until every record of the ledger is seen, and each once.
@@ -96,11 +96,6 @@ impl Stage {
             other => Err(format!("{other:?}")),
         })
         .await
-    }
-
-    /// What the server has written to standard error.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.options.log()).unwrap_or_default()
     }
 }
 

@@ -33,6 +33,8 @@ pub struct ServerOptions {
     pub http_listen: String,
     /// Its settings file, if it has one.
     pub config: Option<PathBuf>,
+    /// What it writes to standard error, over all its lives. A test that fills the server's disk has it on another.
+    pub log: PathBuf,
 }
 
 impl ServerOptions {
@@ -46,6 +48,7 @@ impl ServerOptions {
             mysql_listen: ANY_PORT.to_owned(),
             http_listen: ANY_PORT.to_owned(),
             config: None,
+            log: data_dir.with_extension("log"),
         }
     }
 
@@ -57,13 +60,8 @@ impl ServerOptions {
         self
     }
 
-    /// What it writes to standard error, over all its lives.
-    pub fn log(&self) -> PathBuf {
-        self.data_dir.with_extension("log")
-    }
-
     fn command(&self) -> anyhow::Result<Command> {
-        let errors = std::fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let errors = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.binary);
         command
             .args([
@@ -95,6 +93,16 @@ pub struct ServerProcess {
     pub mysql_port: u16,
     /// Its HTTP port.
     pub http_port: u16,
+    log: PathBuf,
+}
+
+impl Drop for ServerProcess {
+    /// A test that failed says what its server has said: the directory is gone afterwards.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the server's log ends with:\n{}", tail(&self.log));
+        }
+    }
 }
 
 impl ServerProcess {
@@ -110,7 +118,7 @@ impl ServerProcess {
         while mysql_port.is_none() || http_port.is_none() {
             let Some(line) = lines.next_line().await? else {
                 let status = child.wait().await?;
-                bail!("the server ended with {status} before it was ready:\n{}", tail(&options.log()));
+                bail!("the server ended with {status} before it was ready:\n{}", tail(&options.log));
             };
             let words: Vec<&str> = line.split_whitespace().collect();
             let port = |address: &str| address.rsplit(':').next().and_then(|port| port.parse().ok());
@@ -123,7 +131,7 @@ impl ServerProcess {
         // Whatever it prints later is read away, so that it never blocks on a full pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let (mysql_port, http_port) = (mysql_port.context("a MySQL port")?, http_port.context("an HTTP port")?);
-        Ok(Self { child, mysql_port, http_port })
+        Ok(Self { child, mysql_port, http_port, log: options.log.clone() })
     }
 
     /// A new session.
@@ -205,8 +213,9 @@ impl ServerProcess {
     }
 }
 
-fn tail(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+/// The last lines of a log. A device is not read: the one that takes nothing gives without an end.
+fn tail(log: &Path) -> String {
+    let text = if log.is_file() { std::fs::read_to_string(log).unwrap_or_default() } else { String::new() };
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
