@@ -37,6 +37,7 @@ struct Content {
     /// Since the last sync, in order.
     unsynced: Vec<Change>,
     fault: Fault,
+    refused: u64,
     syncs_left: Option<u64>,
 }
 
@@ -113,6 +114,11 @@ impl TestDisk {
         self.content().fault = fault;
     }
 
+    /// How many writes found no room.
+    pub(super) fn refused(&self) -> u64 {
+        self.content().refused
+    }
+
     /// Lets `syncs` more succeed, and then none.
     pub(super) fn fail_syncs_after(&self, syncs: u64) {
         self.content().syncs_left = Some(syncs);
@@ -144,6 +150,7 @@ impl TestDisk {
     fn change(&self, change: Change) -> Result<(), Error> {
         let mut content = self.content();
         if content.fault == Fault::Write {
+            content.refused += 1;
             return Err(Error::new(ErrorKind::StorageFull, "no room on the disk"));
         }
         change.apply(&mut content.now);

@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::Path;
 
-use ::redb::{Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableHandle};
+use ::redb::backends::FileBackend;
+use ::redb::{Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableDefinition, TableHandle};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use super::super::StoreError;
+use super::patient::{Patience, Patient};
 
 /// Every entry of the store.
 pub(super) const ENTRIES: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("entries");
@@ -24,11 +26,13 @@ const CACHE_BYTES: usize = 64 << 20;
 const ROOM_BYTES: u64 = 8 << 20;
 
 /// Opens or makes the file at `path`, and checks that its content is what was written.
-pub(super) fn open(path: &Path) -> Result<(Database, Option<Room>), StoreError> {
+pub(super) fn open(path: &Path, patience: &Patience) -> Result<(Database, Option<Room>), StoreError> {
     let place = path.display().to_string();
     let made = !path.exists();
-    let opened = Database::builder().set_cache_size(CACHE_BYTES).create(path);
-    let database = prepare(opened.map_err(|error| from_open(&place, error))?, &place)?;
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file =
+        file.map_err(DatabaseError::from).and_then(FileBackend::new).map_err(|error| from_open(&place, error))?;
+    let database = open_on(file, &place, patience)?;
     let room = Room::of(path);
     if made {
         sync_directory(path)
@@ -37,15 +41,15 @@ pub(super) fn open(path: &Path) -> Result<(Database, Option<Room>), StoreError> 
     Ok((database, room))
 }
 
-/// As [`open`], over any storage.
-#[cfg(test)]
-pub(super) fn open_backend(backend: impl ::redb::StorageBackend) -> Result<(Database, Option<Room>), StoreError> {
-    let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
-    Ok((prepare(opened.map_err(|error| from_open("a test", error))?, "a test")?, None))
+/// The same on any storage.
+pub(super) fn open_on(storage: impl StorageBackend, place: &str, patience: &Patience) -> Result<Database, StoreError> {
+    let storage = Patient::new(storage, patience);
+    let opened = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(storage);
+    prepare(opened.map_err(|error| from_open(place, error))?, place)
 }
 
 /// Room on the disk ahead of what is written. Intake stops before a disk is full, but what is in memory then is still to be committed,
-/// and other programs fill disks too: a file that could not be written there would end the process.
+/// and other programs fill disks too: without it every commit would wait until there is room again.
 #[derive(Debug)]
 pub(super) struct Room {
     file: File,

@@ -18,6 +18,7 @@ mod committer;
 #[cfg(test)]
 mod disk;
 mod file;
+mod patient;
 mod view;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use vfs::Clock;
 
 use committer::{Committer, Job};
+use patient::Patience;
 use view::{Reader, RedbSnapshot, View};
 
 use super::transaction::{Commits, OptimisticTransaction, PendingCommit};
@@ -51,6 +53,7 @@ struct Shared {
     state: Arc<RwLock<State>>,
     reader: Reader,
     watches: Watches,
+    patience: Patience,
     clock: Arc<dyn Clock>,
 }
 
@@ -70,13 +73,13 @@ impl RedbStore {
     /// refuses.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let place = path.to_owned();
-        Self::start(path.display().to_string(), move || file::open(&place), clock).await
+        Self::start(path.display().to_string(), move |patience| file::open(&place, patience), clock).await
     }
 
     /// Starts the threads over the database that `open` opens, on the committer's thread because opening blocks.
     async fn start(
         place: String,
-        open: impl FnOnce() -> Result<(::redb::Database, Option<file::Room>), StoreError> + Send + 'static,
+        open: impl FnOnce(&Patience) -> Result<(::redb::Database, Option<file::Room>), StoreError> + Send + 'static,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -84,9 +87,14 @@ impl RedbStore {
         let (end, ended) = watch::channel(false);
         let watches = Watches::default();
         let (thread_watches, thread_clock, thread_place) = (watches.clone(), Arc::clone(&clock), place.clone());
+        let patience = Patience::default();
+        let thread_patience = patience.clone();
         let run = move || {
-            match open().and_then(|opened| Committer::new(opened, thread_place, jobs, thread_watches, thread_clock)) {
+            match open(&thread_patience)
+                .and_then(|opened| Committer::new(opened, thread_place, jobs, thread_watches, thread_clock))
+            {
                 Ok(committer) => {
+                    thread_patience.set(true);
                     drop(opened.send(Ok(committer.state())));
                     committer.run();
                 }
@@ -101,7 +109,7 @@ impl RedbStore {
             detail: "its pages do not fit together, and reading them stopped the thread that did".to_owned(),
         })??;
         let reader = Reader::start(place)?;
-        let shared = Arc::new(Shared { queue: Mutex::new(Some(queue)), state, reader, watches, clock });
+        let shared = Arc::new(Shared { queue: Mutex::new(Some(queue)), state, reader, watches, patience, clock });
         Ok(Self { shared, ended })
     }
 
@@ -117,8 +125,8 @@ impl RedbStore {
         }
     }
 
-    /// Closes the store: commits under way are finished and answered, later calls fail with `Closed`, watches wake. Returns
-    /// once the file is free for another to open.
+    /// Closes the store: commits under way are finished and answered (one that waits for room on a full disk fails, with an unknown
+    /// outcome), later calls fail with `Closed`, watches wake. Returns once the file is free for another to open.
     pub async fn close(&self) {
         self.shared.close();
         self.closed().await;
@@ -141,6 +149,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StoreErr
 impl Shared {
     fn close(&self) {
         self.queue().take();
+        self.patience.set(false);
         State::close(&self.state, "it was closed in good order");
         self.watches.close();
     }

@@ -23,7 +23,8 @@ async fn open(path: &Path) -> RedbStore {
 
 async fn open_disk(disk: &TestDisk) -> Result<RedbStore, StoreError> {
     let disk = disk.clone();
-    RedbStore::start("the test disk".to_owned(), move || file::open_backend(disk), clock()).await
+    let open = move |patience: &Patience| Ok((file::open_on(disk, "the test disk", patience)?, None));
+    RedbStore::start("the test disk".to_owned(), open, clock()).await
 }
 
 async fn put(store: &RedbStore, key: &[u8], value: &[u8]) -> Result<Stamp, StoreError> {
@@ -229,22 +230,60 @@ async fn a_failed_fsync_leaves_the_whole_group_unknown_and_closes_the_store() {
     assert_eq!(all(&reopened).await.first().map(|(key, _)| key.clone()), Some(Bytes::from("before")));
 }
 
+/// A commit waits for room, and what was committed is read meanwhile.
 #[tokio::test]
-async fn a_full_disk_closes_the_store_with_its_cause_and_loses_nothing() {
+async fn a_full_disk_lets_a_commit_wait_until_there_is_room() {
+    let disk = TestDisk::default();
+    let store = open_disk(&disk).await.unwrap();
+    put(&store, b"before", b"").await.unwrap();
+    for round in 0..3 {
+        disk.set_fault(Fault::Write);
+        let refused = disk.refused();
+        let value = [round; 50_000];
+        let mut writing = std::pin::pin!(put(&store, b"waits", &value));
+        while disk.refused() < refused + 2 {
+            tokio::select! {
+                biased;
+                done = &mut writing => panic!("round {round}: there was no room, and it is {done:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert_eq!(all(&store).await[0].0, Bytes::from("before"));
+        disk.set_fault(Fault::None);
+        writing.await.unwrap();
+        assert_eq!(all(&store).await[1], (Bytes::from("waits"), Bytes::copy_from_slice(&value)));
+    }
+}
+
+/// One that waits for room does not hold up the end: whether it happened is told by the next open.
+#[tokio::test]
+async fn a_store_on_a_full_disk_closes_and_loses_nothing() {
     let disk = TestDisk::default();
     let store = open_disk(&disk).await.unwrap();
     put(&store, b"before", b"").await.unwrap();
     disk.set_fault(Fault::Write);
-    let error = put(&store, b"after", &[1; 50_000]).await.unwrap_err();
+    let waiting = async {
+        while disk.refused() == 0 {
+            tokio::task::yield_now().await;
+        }
+        store.close().await;
+    };
+    let (outcome, ()) = futures::join!(put(&store, b"after", &[1; 50_000]), waiting);
+    let error = outcome.unwrap_err();
     assert!(error.is_maybe_committed() || matches!(error, StoreError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("no room"), "{error}");
     assert!(matches!(put(&store, b"later", b"").await, Err(StoreError::Closed { .. })));
-    assert!(store.closed().await.contains("no room"), "whoever runs the store hears of it");
-    store.close().await;
-    disk.set_fault(Fault::None);
     let store = open_disk(&disk.after_crash(&SeededRandom::new(2))).await.unwrap();
     assert_eq!(all(&store).await[0], (Bytes::from("before"), Bytes::new()));
     assert!(put(&store, b"later", b"").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_whoever_opens_a_store_on_it() {
+    let disk = TestDisk::default();
+    disk.set_fault(Fault::Write);
+    let error = open_disk(&disk).await.unwrap_err();
+    assert!(error.to_string().contains("no room"), "{error}");
 }
 
 /// Power cuts: of what was written since the last fsync any part may be there. What was answered must be; each other commit
