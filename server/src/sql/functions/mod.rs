@@ -3,10 +3,12 @@
 //!
 //! Each takes any types, as MySQL's do, and makes of them what it needs: what cannot be made one is NULL.
 
+mod exact;
 mod json;
 mod lenient;
 mod moments;
 mod number;
+mod rules;
 mod strict;
 mod text;
 mod time;
@@ -25,6 +27,7 @@ use datafusion::logical_expr::{
 };
 use warehouse::read::engine::Functions;
 
+pub(crate) use exact::{EXACT, is_beyond_double};
 pub(crate) use time::parts as parts_of_format;
 
 /// A function: what it is called, how many arguments it takes, what it gives, and how.
@@ -39,10 +42,12 @@ struct Own {
 
 /// All of them, as the engine takes them.
 pub(crate) fn functions() -> Functions {
-    let own = text::all().into_iter().chain(time::all()).chain(moments::all()).chain(json::all()).chain(number::all());
+    let own = [text::all(), time::all(), moments::all(), json::all(), number::all(), exact::all()];
+    let own = own.into_iter().flatten();
     let own = own.map(|own| Arc::new(ScalarUDF::new_from_impl(Function::from(own))));
     let scalar = own.chain(strict::all()).chain(lenient::all());
-    let (before, after) = (vec![moments::before()], vec![moments::after()]);
+    let before = exact::before().into_iter().chain([moments::before()]).collect();
+    let after = vec![moments::after()];
     Functions { scalar: scalar.collect(), aggregate: Vec::new(), before, after }
 }
 

@@ -2,24 +2,22 @@
 //! end in the year 2262: `valid_to = '9999-12-31'` would be an error. It compares no TIME with a text. As a text, a moment has a `T` in
 //! its middle, and a TIME is a sentence.
 
+use std::mem;
 use std::sync::Arc;
-use std::{fmt, iter, mem};
 
 use arrow::array::{ArrayRef, AsArray, DurationMicrosecondArray, StringArray};
 use arrow::compute::cast as cast_array;
 use arrow::datatypes::{DataType, DurationMicrosecondType, Time64MicrosecondType, TimeUnit};
 use catalog::{ColumnType, Scalar};
 use chrono::{NaiveDateTime, Timelike};
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, cast};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast};
 use datafusion::optimizer::AnalyzerRule;
 use warehouse::write::decode::value_of_text;
 
+use super::rules::{Rule, compared};
 use super::time::Moments;
 use super::{Function, Own};
 use crate::sql::literal::{MOMENT_MICROS, span_text};
@@ -35,7 +33,7 @@ fn to_time() -> Own {
 /// What is done before the engine brings the types of operands together.
 pub(super) fn before() -> Arc<dyn AnalyzerRule + Send + Sync> {
     let function = Arc::new(ScalarUDF::new_from_impl(Function::from(to_time())));
-    Arc::new(Rule { name: "times_and_texts", rewrite: Box::new(move |expr, schema| compared(expr, schema, &function)) })
+    Arc::new(Rule { name: "times_and_texts", rewrite: Box::new(move |expr, schema| read_all(expr, schema, &function)) })
 }
 
 /// What is done after that.
@@ -43,41 +41,6 @@ pub(super) fn after() -> Arc<dyn AnalyzerRule + Send + Sync> {
     let own = Own { name: "time_text", arguments: 1..=1, returns: DataType::Utf8, compute: time_text };
     let function = Arc::new(ScalarUDF::new_from_impl(Function::from(own)));
     Arc::new(Rule { name: "texts_of_times", rewrite: Box::new(move |expr, schema| told(expr, schema, &function)) })
-}
-
-/// One pass over all expressions of a plan.
-struct Rule {
-    name: &'static str,
-    rewrite: Box<dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>> + Send + Sync>,
-}
-
-impl fmt::Debug for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl AnalyzerRule for Rule {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let names = NamePreserver::new(&plan);
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let rewritten = expr.transform_up(|expr| (self.rewrite)(expr, &schema))?;
-                Ok(rewritten.update_data(|expr| name.restore(expr)))
-            })?;
-            match rewritten.transformed {
-                true => rewritten.map_data(LogicalPlan::recompute_schema),
-                false => Ok(rewritten),
-            }
-        })
-        .map(|plan| plan.data)
-    }
 }
 
 /// What a column of DATETIME, TIMESTAMP or TIME is of: `None` if the expression is of another type, or of which cannot be told yet, as
@@ -88,11 +51,6 @@ fn time_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
 
 fn is_time(of: &DataType) -> bool {
     matches!(of, DataType::Timestamp(TimeUnit::Microsecond, _) | DataType::Duration(TimeUnit::Microsecond))
-}
-
-fn is_comparison(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 /// Makes of `operand` what it is compared with, where that is of the type `time` and `operand` is a text, or a time of day; whether it did.
@@ -112,15 +70,8 @@ fn called(function: &Arc<ScalarUDF>, argument: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![argument]))
 }
 
-fn compared(mut expr: Expr, schema: &DFSchema, to_time: &Arc<ScalarUDF>) -> Result<Transformed<Expr>> {
-    let operands: Vec<&mut Expr> = match &mut expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => vec![left, right],
-        Expr::Between(Between { expr, low, high, .. }) => vec![expr, low, high],
-        Expr::InList(InList { expr, list, .. }) if time_type(expr, schema).is_some() => {
-            iter::once(&mut **expr).chain(list).collect()
-        }
-        _ => return Ok(Transformed::no(expr)),
-    };
+fn read_all(mut expr: Expr, schema: &DFSchema, to_time: &Arc<ScalarUDF>) -> Result<Transformed<Expr>> {
+    let operands = compared(&mut expr);
     let Some(time) = operands.iter().find_map(|operand| time_type(operand, schema)) else {
         return Ok(Transformed::no(expr));
     };

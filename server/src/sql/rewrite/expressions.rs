@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::functions::engine_name;
+use crate::sql::functions::{EXACT, is_beyond_double};
 
 /// Rewrites one expression whose operands have been rewritten.
 pub(super) fn rewrite(expr: &mut Expr, pipes_concat: bool) {
@@ -35,6 +36,12 @@ pub(super) fn rewrite(expr: &mut Expr, pipes_concat: bool) {
             Expr::Like { negated, any, expr, pattern, escape_char }
         }
         Expr::Function(function) => call(function),
+        Expr::Value(value) => match &value.value {
+            Literal::Number(digits, _) if is_beyond_double(digits) => {
+                called(EXACT, vec![Expr::value(Literal::SingleQuotedString(digits.clone()))])
+            }
+            _ => Expr::Value(value),
+        },
         other => other,
     };
 }
