@@ -43,7 +43,7 @@ use crate::runtime::LocalRuntime;
 use crate::settings::Settings;
 use crate::sql::accounts::CatalogAccounts;
 use crate::sql::{Components, Engine, ServerFacts, SqlSettings};
-use crate::stop_signal::stop_signal;
+use crate::stop_signal::StopSignals;
 use crate::tables::Tables;
 
 /// The address of the one worker of a process that has no wire.
@@ -293,13 +293,12 @@ impl Node {
     /// # Errors
     /// If the catalog's disk has failed: nothing can be committed or planned any more, so the process should end. What was
     /// committed is safe, what was visible is in the write-ahead log, and the next start finds out the rest.
-    pub async fn until_stopped(&self) -> anyhow::Result<()> {
+    pub async fn until_stopped(&self, signals: &mut StopSignals) -> anyhow::Result<()> {
         tokio::select! {
             biased;
-            stopped = stop_signal() => stopped,
+            () = signals.next() => Ok(()),
             cause = self.store.closed() => Err(anyhow::anyhow!(
-                "the catalog had to close: {cause}. Nothing that was committed or visible is lost. See to the disk (is it \
-                 full?), then start again"
+                "the catalog had to close: {cause}. Nothing that was committed or visible is lost. See to the disk, then start again"
             )),
         }
     }

@@ -37,5 +37,5 @@ pub mod runtime;
 pub mod settings;
 pub mod sql;
 pub mod standalone;
-mod stop_signal;
+pub mod stop_signal;
 pub mod tables;

@@ -1,10 +1,12 @@
 //! `millrace standalone`: one process, its own catalog, any Kafka.
 
 use std::io::{Write, stdout};
+use std::sync::Arc;
 
 use crate::cli::StandaloneArgs;
 use crate::compose::Node;
 use crate::data_dir::DataDir;
+use crate::stop_signal::StopSignals;
 use vfs::World;
 
 /// Starts the server, says where it is, and runs until it is told to stop.
@@ -14,13 +16,16 @@ use vfs::World;
 pub async fn run(args: StandaloneArgs) -> anyhow::Result<()> {
     let settings = args.server.settings()?;
     let world = World::system();
+    let clock = Arc::clone(&world.clock);
+    // Before anybody is told that it is ready.
+    let mut signals = StopSignals::watch()?;
     let data_dir = DataDir::open(&args.data_dir, &*world.random)?;
     let node = Node::start(settings, data_dir, world).await?;
     // Whether anybody hears it or not: a closed pipe or a full disk is no reason not to serve, nor to stop without a commit.
     let _unheard = tell_where(&args, &node);
-    node.until_stopped().await?;
+    node.until_stopped(&mut signals).await?;
     let _unheard = writeln!(stdout(), "stopping: committing what is visible");
-    node.stop().await;
+    signals.stop(node, &*clock).await;
     Ok(())
 }
 

@@ -1,12 +1,16 @@
 //! What the commands print, and how they end.
 
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use millrace_tests::{Broker, Ledger, ServerOptions, ServerProcess, events};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
+use crate::small_disk::{SmallDisk, stage_on};
 use crate::stage::{BINARY, Stage, assert_says};
 
 async fn sql(port: u16, arguments: &[&str], stdin: &str) -> Output {
@@ -108,4 +112,39 @@ async fn a_server_that_nobody_reads_stops_in_good_order() {
     kill_process(Pid::from_raw(server.id().unwrap() as i32).unwrap(), Signal::TERM).unwrap();
     let status = server.wait().await.unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// Nobody has to wait for a disk to be emptied: what is visible is in the log, and the next start goes on with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_server_that_cannot_commit_and_nothing_is_lost() {
+    let mounted = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(mounted.path()) else { return };
+    let broker = Broker::mock("events", 1).unwrap();
+    let mut stage = stage_on(&disk, tempfile::tempdir().unwrap()).await;
+    stage.take_events(&broker, "flush_interval = '1h'").await;
+    let mut ledger = Ledger::default();
+    let mut random = StdRng::seed_from_u64(16);
+    // More than the last corner of a full disk takes.
+    let payloads: Vec<(i32, Vec<u8>)> =
+        (0..20_000).map(|seq| (0, events::random_payload(&mut random, seq, 0))).collect();
+    broker.producer(&[]).unwrap().send_all(payloads, &mut ledger).await.unwrap();
+    stage.until_all_of(&ledger).await;
+    let filler = disk.fill(0);
+    let Stage { options, mut server, sql, directory } = stage;
+    drop(sql);
+    let pid = Pid::from_raw(server.pid().unwrap() as i32).unwrap();
+    let (began, mut signals) = (Instant::now(), 0);
+    loop {
+        kill_process(pid, Signal::TERM).unwrap();
+        signals += 1;
+        if server.died(Duration::from_millis(500)).await.unwrap() {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not end");
+    }
+    assert!(signals > 1, "it could not commit");
+    std::fs::remove_file(filler).unwrap();
+    let server = ServerProcess::start(&options).await.unwrap();
+    let sql = server.sql().await.unwrap();
+    Stage { options, server, sql, directory }.until_all_of(&ledger).await;
 }

@@ -19,7 +19,7 @@ use crate::compose::Node;
 use crate::data_dir::DataDir;
 use crate::manager::Manager;
 use crate::mysql::handler::{Answer, Login, SqlSession};
-use crate::stop_signal::stop_signal;
+use crate::stop_signal::StopSignals;
 
 /// The flights that departed New York's airports in 2013, a JSON object a line (see server/data/README.md).
 static FLIGHTS: &[u8] = include_bytes!("../../data/flights.ndjson.zst");
@@ -56,6 +56,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => bail!("there is no data directory"),
     };
+    let mut signals = StopSignals::watch()?;
     let broker = DemoBroker::start("flights", PARTITIONS)?;
     let node = Node::start(settings, DataDir::open(&path, &*world.random)?, world).await?;
     println!("millrace {}: a broker with the flights of 2013, and a server, in one process", env!("CARGO_PKG_VERSION"));
@@ -73,7 +74,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let arrival = Arrival { clock: &*clock, manager: &node.manager, catalog: &node.catalog, pipeline };
     let first = tokio::select! {
         first = arrival.watch(broker, started) => first?,
-        stopped = stop_signal() => { stopped?; node.stop().await; return Ok(()); }
+        () = signals.next() => { signals.stop(node, &*clock).await; return Ok(()); }
     };
     let seconds = clock.now().since(started).as_secs_f64();
     println!(
@@ -83,9 +84,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     );
     if !args.exit_when_done {
         next_steps(node.mysql_address.port());
-        node.until_stopped().await?;
+        node.until_stopped(&mut signals).await?;
     }
-    node.stop().await;
+    signals.stop(node, &*clock).await;
     Ok(())
 }
 

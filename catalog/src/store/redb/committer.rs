@@ -14,6 +14,7 @@ use super::super::watches::Watches;
 use super::super::{KeyRange, Stamp, StoreError, TRANSACTION_BYTES_LIMIT};
 use super::State;
 use super::file::{COMMITS, ENTRIES, META, Room, commits, from_redb};
+use super::patient::Patience;
 use super::view::View;
 
 /// The most commits in a group.
@@ -48,14 +49,16 @@ pub(super) struct Committer {
     clock: Arc<dyn Clock>,
 }
 
-/// However the thread ends, nobody is left believing that the store is open.
+/// However the thread ends, nobody is left believing that the store is open, and its file is closed without waiting for room.
 struct CloseAtEnd {
     state: Arc<RwLock<State>>,
     watches: Watches,
+    patience: Patience,
 }
 
 impl Drop for CloseAtEnd {
     fn drop(&mut self) {
+        self.patience.set(false);
         State::close(&self.state, "its committing thread has ended");
         self.watches.close();
     }
@@ -81,9 +84,9 @@ impl Committer {
         Arc::clone(&self.state)
     }
 
-    /// Commits until the store is closed, or until the disk fails.
-    pub(super) fn run(mut self) {
-        let _close = CloseAtEnd { state: Arc::clone(&self.state), watches: self.watches.clone() };
+    /// Commits until the store is closed, or until the disk fails. With `patience` it waits for room on a full one.
+    pub(super) fn run(mut self, patience: Patience) {
+        let _close = CloseAtEnd { state: Arc::clone(&self.state), watches: self.watches.clone(), patience };
         while let Some(first) = self.jobs.blocking_recv() {
             let group = self.gather(first);
             let survivors = self.resolve(group);

@@ -96,7 +96,7 @@ impl RedbStore {
                 Ok(committer) => {
                     thread_patience.set(true);
                     drop(opened.send(Ok(committer.state())));
-                    committer.run();
+                    committer.run(thread_patience);
                 }
                 Err(error) => drop(opened.send(Err(error))),
             }
@@ -125,8 +125,7 @@ impl RedbStore {
         }
     }
 
-    /// Closes the store: commits under way are finished and answered (one that waits for room on a full disk fails, with an unknown
-    /// outcome), later calls fail with `Closed`, watches wake. Returns once the file is free for another to open.
+    /// Closes the store: commits under way are finished and answered (one that waits for room on a full disk fails), later calls fail with `Closed`, watches wake. Returns once the file is free for another to open.
     pub async fn close(&self) {
         self.shared.close();
         self.closed().await;

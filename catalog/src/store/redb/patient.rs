@@ -14,6 +14,8 @@ use redb::{BackendError, StorageBackend};
 
 /// How long a write waits before it asks a full disk again.
 const RETRY: Duration = Duration::from_millis(100);
+/// 1 while a commit waits for room.
+const WAITS: &str = "millrace_catalog_waits_for_room";
 
 /// Whether writes wait for room, or fail for want of it. They fail until the store is open, whose user is told, and once it is to close.
 #[derive(Clone, Debug, Default)]
@@ -49,11 +51,17 @@ impl<S: StorageBackend> Patient<S> {
                 Err(error) if is_full(&error) && self.patience.waits() => {
                     if !is_told {
                         tracing::warn!(%error, "the disk of the catalog is full: a commit waits until there is room");
+                        metrics::gauge!(WAITS).set(1.0);
                     }
                     is_told = true;
                     std::thread::sleep(RETRY);
                 }
-                outcome => return outcome,
+                outcome => {
+                    if is_told {
+                        metrics::gauge!(WAITS).set(0.0);
+                    }
+                    return outcome;
+                }
             }
         }
     }

@@ -9,8 +9,8 @@ use arrow::array::{ArrayRef, AsArray, Float64Array};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, cast, lit};
+use datafusion::logical_expr::expr::{BinaryExpr, Cast, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast, lit};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::Own;
@@ -47,29 +47,87 @@ pub(crate) fn is_beyond_double(text: &str) -> bool {
     !is_whole && digits_of(text).is_some_and(|(whole, fraction)| (16..=DIGITS_MAX).contains(&(whole + fraction)))
 }
 
-/// The same number as a DECIMAL, if it is a literal with few enough digits.
-fn exactly(expr: &Expr) -> Option<Expr> {
-    let text = match expr {
-        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == EXACT => match args.as_slice() {
-            [Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _)] => text.clone(),
-            _ => return None,
-        },
-        Expr::Literal(ScalarValue::Float64(Some(number)), _) => number.to_string(),
-        Expr::Negative(number) => return Some(Expr::Negative(Box::new(exactly(number)?))),
-        _ => return None,
-    };
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
-    let (whole, fraction) = digits_of(digits)?;
-    let precision = (whole + fraction).max(1);
-    if precision > DIGITS_MAX {
-        return None;
-    }
-    let value: i128 = format!("{sign}{}", digits.replace('.', "")).parse().ok()?;
-    Some(lit(ScalarValue::Decimal128(Some(value), u8::try_from(precision).ok()?, i8::try_from(fraction).ok()?)))
+/// A number as digits, and how many of them stand behind the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Exact {
+    digits: i128,
+    scale: u32,
 }
 
-fn is_exact(of: &DataType) -> bool {
-    of.is_integer() || of.is_decimal()
+impl Exact {
+    fn of_text(text: &str) -> Option<Self> {
+        let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+        let (whole, fraction) = digits_of(unsigned)?;
+        if whole + fraction > DIGITS_MAX {
+            return None;
+        }
+        let digits = format!("{sign}{}", unsigned.replace('.', "")).parse().ok()?;
+        Some(Self { digits, scale: u32::try_from(fraction).ok()? })
+    }
+
+    /// What a literal is, or one of literals that are added, subtracted or multiplied: `0.06 + 0.01` is 0.07, which as DOUBLEs it is not.
+    fn of(expr: &Expr) -> Option<Self> {
+        match expr {
+            Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == EXACT => match args.as_slice() {
+                [Expr::Literal(text, _)] => Self::of_text(text.try_as_str().flatten()?),
+                _ => None,
+            },
+            // A DOUBLE that is the parameter of a prepared statement.
+            Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => match expr.as_ref() {
+                Expr::Literal(text, _) => Self::of_text(&text.try_as_str().flatten()?.parse::<f64>().ok()?.to_string()),
+                _ => None,
+            },
+            Expr::Literal(ScalarValue::Float64(Some(number)), _) => Self::of_text(&number.to_string()),
+            Expr::Literal(ScalarValue::Int64(Some(number)), _) => Some(Self { digits: (*number).into(), scale: 0 }),
+            Expr::Literal(ScalarValue::UInt64(Some(number)), _) => Some(Self { digits: (*number).into(), scale: 0 }),
+            Expr::Negative(number) => {
+                let number = Self::of(number)?;
+                Some(Self { digits: number.digits.checked_neg()?, ..number })
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let (left, right) = (Self::of(left)?, Self::of(right)?);
+                let scale = left.scale.max(right.scale);
+                let (a, b) = (left.at(scale)?, right.at(scale)?);
+                match op {
+                    Operator::Plus => Some(Self { digits: a.checked_add(b)?, scale }),
+                    Operator::Minus => Some(Self { digits: a.checked_sub(b)?, scale }),
+                    Operator::Multiply => {
+                        let digits = left.digits.checked_mul(right.digits)?;
+                        Some(Self { digits, scale: left.scale + right.scale })
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Its digits with so many behind the point.
+    fn at(self, scale: u32) -> Option<i128> {
+        10_i128.checked_pow(scale - self.scale).and_then(|factor| self.digits.checked_mul(factor))
+    }
+
+    fn precision(self) -> u32 {
+        self.digits.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1).max(self.scale)
+    }
+
+    fn literal(self) -> Option<Expr> {
+        let (precision, scale) = (u8::try_from(self.precision()).ok()?, i8::try_from(self.scale).ok()?);
+        (usize::from(precision) <= DIGITS_MAX)
+            .then(|| lit(ScalarValue::Decimal128(Some(self.digits), precision, scale)))
+    }
+}
+
+/// How many digits an exact type has before and behind its point.
+fn places(of: &DataType) -> Option<(u32, u32)> {
+    match of {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            let scale = u32::try_from(*scale).ok()?;
+            Some((u32::from(*precision).checked_sub(scale)?, scale))
+        }
+        of if of.is_integer() => Some((20, 0)),
+        _ => None,
+    }
 }
 
 fn meet(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -77,27 +135,47 @@ fn meet(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let types: Option<Vec<DataType>> = operands.iter().map(|operand| operand.get_type(schema).ok()).collect();
     // What is of a query around this one cannot be told yet.
     let Some(types) = types else { return Ok(Transformed::no(expr)) };
-    let (has_decimal, has_float) = (types.iter().any(DataType::is_decimal), types.iter().any(DataType::is_floating));
-    let has_long = operands.iter().any(|operand| is_long(operand));
-    if !has_float || !(has_decimal || has_long) || !types.iter().all(DataType::is_numeric) {
+    // NULL is of any type.
+    let operands: Vec<(&mut Expr, DataType)> =
+        operands.into_iter().zip(types).filter(|(_, of)| !of.is_null()).collect();
+    let any = |is: fn(&DataType) -> bool| operands.iter().any(|(_, of)| is(of));
+    let has_long = operands.iter().any(|(operand, _)| is_long(operand));
+    if !any(DataType::is_floating) || !(any(DataType::is_decimal) || has_long) || any(|of| !of.is_numeric()) {
         return Ok(Transformed::no(expr));
     }
-    let exact: Vec<Option<Expr>> = operands.iter().map(|operand| exactly(operand)).collect();
-    if exact.iter().zip(&types).all(|(exact, of)| exact.is_some() || is_exact(of)) {
-        for (operand, exact) in operands.into_iter().zip(exact) {
-            if let Some(exact) = exact {
-                *operand = exact;
+    match exactly(&operands) {
+        Some(exact) => {
+            for ((operand, _), exact) in operands.into_iter().zip(exact) {
+                if let Some(exact) = exact {
+                    *operand = exact;
+                }
             }
         }
-        return Ok(Transformed::yes(expr));
-    }
-    // A DOUBLE that is no literal: both are, as in MySQL.
-    for (operand, of) in operands.into_iter().zip(&types) {
-        if of.is_decimal() {
-            *operand = cast(std::mem::take(operand), DataType::Float64);
+        // As in MySQL, where one of them is a DOUBLE.
+        None => {
+            for (operand, _) in operands.into_iter().filter(|(_, of)| of.is_decimal()) {
+                *operand = cast(std::mem::take(operand), DataType::Float64);
+            }
         }
     }
     Ok(Transformed::yes(expr))
+}
+
+/// What is put in the operands' place so that all are exact; `None` if one cannot be, or if no DECIMAL holds all of them.
+fn exactly(operands: &[(&mut Expr, DataType)]) -> Option<Vec<Option<Expr>>> {
+    let (mut whole, mut fraction, mut exact) = (0, 0, Vec::with_capacity(operands.len()));
+    for (operand, of) in operands {
+        let (places, instead) = match places(of) {
+            Some(places) => (places, None),
+            None => {
+                let number = Exact::of(operand)?;
+                ((number.precision() - number.scale, number.scale), Some(number.literal()?))
+            }
+        };
+        (whole, fraction) = (whole.max(places.0), fraction.max(places.1));
+        exact.push(instead);
+    }
+    (whole + fraction <= DIGITS_MAX as u32).then_some(exact)
 }
 
 fn is_long(expr: &Expr) -> bool {
@@ -109,16 +187,14 @@ fn is_long(expr: &Expr) -> bool {
 }
 
 fn as_double(expr: Expr) -> Transformed<Expr> {
-    match &expr {
+    let number = match &expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == EXACT => match args.as_slice() {
-            [Expr::Literal(text, _)] => match text.try_as_str().flatten().and_then(|text| text.parse::<f64>().ok()) {
-                Some(number) => Transformed::yes(lit(number)),
-                None => Transformed::no(expr),
-            },
-            _ => Transformed::no(expr),
+            [Expr::Literal(text, _)] => text.try_as_str().flatten().and_then(|text| text.parse::<f64>().ok()),
+            _ => None,
         },
-        _ => Transformed::no(expr),
-    }
+        _ => None,
+    };
+    number.map_or_else(|| Transformed::no(expr), |number| Transformed::yes(lit(number)))
 }
 
 fn doubles(arguments: &[ArrayRef]) -> Result<ArrayRef> {
@@ -144,15 +220,20 @@ mod tests {
     }
 
     #[test]
-    fn literals_are_exactly_what_was_typed() {
-        let decimal = |value, precision, scale| Some(lit(ScalarValue::Decimal128(Some(value), precision, scale)));
-        assert_eq!(exactly(&lit(0.1)), decimal(1, 1, 1));
-        assert_eq!(exactly(&lit(-12.25)), decimal(-1225, 4, 2));
-        assert_eq!(exactly(&lit(5.0)), decimal(5, 1, 0));
-        assert_eq!(exactly(&lit(0.0)), decimal(0, 1, 0));
-        assert_eq!(exactly(&lit(1e20)), decimal(100_000_000_000_000_000_000, 21, 0));
-        assert_eq!(exactly(&lit(1e300)), None);
-        assert_eq!(exactly(&lit(f64::NAN)), None);
-        assert_eq!(exactly(&lit(5_i64)), None);
+    fn literals_and_their_sums_are_exactly_what_was_typed() {
+        let of = |expr: Expr| Exact::of(&expr).map(|exact| (exact.digits, exact.precision(), exact.scale));
+        assert_eq!(of(lit(0.1)), Some((1, 1, 1)));
+        assert_eq!(of(lit(-12.25)), Some((-1225, 4, 2)));
+        assert_eq!(of(lit(5.0)), Some((5, 1, 0)));
+        assert_eq!(of(lit(0.0)), Some((0, 1, 0)));
+        assert_eq!(of(lit(0.005)), Some((5, 3, 3)));
+        assert_eq!(of(lit(1e20)), Some((100_000_000_000_000_000_000, 21, 0)));
+        assert_eq!(of(lit(0.06) + lit(0.01)), Some((7, 2, 2)));
+        assert_eq!(of(lit(1_i64) - lit(0.25) * lit(0.5)), Some((875, 3, 3)));
+        assert_eq!(of(Expr::Negative(Box::new(lit(0.5)))), Some((-5, 1, 1)));
+        assert_eq!(of(cast(lit("-0.07"), DataType::Float64)), Some((-7, 2, 2)));
+        for other in [lit(1e300), lit(f64::NAN), lit(1.0) / lit(3.0), lit("0.1"), lit(1e37) * lit(10.0)] {
+            assert_eq!(of(other.clone()), None, "{other}");
+        }
     }
 }

@@ -37,13 +37,31 @@ pub(super) fn rewrite(expr: &mut Expr, pipes_concat: bool) {
         }
         Expr::Function(function) => call(function),
         Expr::Value(value) => match &value.value {
-            Literal::Number(digits, _) if is_beyond_double(digits) => {
-                called(EXACT, vec![Expr::value(Literal::SingleQuotedString(digits.clone()))])
-            }
+            Literal::Number(digits, _) if is_beyond_double(digits) => exact(digits),
             _ => Expr::Value(value),
         },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            let inner = match expr.as_ref() {
+                Expr::Value(value) => match &value.value {
+                    Literal::Number(digits, _) if is_below_bigint(digits) => Some(exact(digits)),
+                    _ => None,
+                },
+                _ => None,
+            };
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner.map_or(expr, Box::new) }
+        }
         other => other,
     };
+}
+
+/// A number that a DOUBLE does not hold.
+fn exact(digits: &str) -> Expr {
+    called(EXACT, vec![Expr::value(Literal::SingleQuotedString(digits.to_owned()))])
+}
+
+/// Whether a minus before these digits leaves what BIGINT holds, though they themselves are a BIGINT UNSIGNED.
+fn is_below_bigint(digits: &str) -> bool {
+    digits.parse::<u64>().is_ok_and(|number| number > i64::MIN.unsigned_abs())
 }
 
 /// The pattern of a LIKE with another ESCAPE than the backslash, which is the engine's only one; `None` if it is no literal.
