@@ -1,6 +1,5 @@
 //! The command line: what `millrace` can be told, and how it ends.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use warehouse::read::engine::STACK_BYTES;
 
 use crate::client::SqlArgs;
+use crate::console::complain;
 use crate::settings::Settings;
 use crate::{client, demo, standalone};
 
@@ -135,11 +135,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// A line to standard error, which may be gone or on a full disk: `eprintln` would panic there, and hide how the command ended.
-fn complain(line: std::fmt::Arguments<'_>) {
-    let _lost = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Logs go to standard error; `MILLRACE_LOG` takes `tracing`'s filters, such as `info,millrace_warehouse=debug`.

@@ -5,7 +5,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`cli`], [`standalone`], [`demo`] | the commands |
+//! | [`cli`], [`standalone`], [`demo`], `console`, [`stop_signal`] | the commands, what they say, how they are stopped |
 //! | [`settings`], [`data_dir`] | what is configured, and where things lie |
 //! | [`compose`] | concrete types, in one place |
 //! | [`mysql`] | the protocol: packets, logins, result sets |
@@ -25,6 +25,7 @@ pub mod care;
 pub mod cli;
 pub mod client;
 pub mod compose;
+mod console;
 pub mod data_dir;
 pub mod demo;
 pub mod hints;

@@ -16,6 +16,7 @@ use vfs::{Clock, World};
 use super::broker::DemoBroker;
 use crate::cli::DemoArgs;
 use crate::compose::Node;
+use crate::console::say;
 use crate::data_dir::DataDir;
 use crate::manager::Manager;
 use crate::mysql::handler::{Answer, Login, SqlSession};
@@ -59,11 +60,14 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let mut signals = StopSignals::watch()?;
     let broker = DemoBroker::start("flights", PARTITIONS)?;
     let node = Node::start(settings, DataDir::open(&path, &*world.random)?, world).await?;
-    println!("millrace {}: a broker with the flights of 2013, and a server, in one process", env!("CARGO_PKG_VERSION"));
-    println!("  data   {}", path.display());
-    println!("  kafka  {}   topic flights, {PARTITIONS} partitions", broker.bootstrap_servers());
-    println!("  mysql  {}", node.mysql_address);
-    println!("  http   {}   /healthz /readyz /metrics", node.http_address);
+    say(format_args!(
+        "millrace {}: a broker with the flights of 2013, and a server, in one process",
+        env!("CARGO_PKG_VERSION")
+    ));
+    say(format_args!("  data   {}", path.display()));
+    say(format_args!("  kafka  {}   topic flights, {PARTITIONS} partitions", broker.bootstrap_servers()));
+    say(format_args!("  mysql  {}", node.mysql_address));
+    say(format_args!("  http   {}   /healthz /readyz /metrics", node.http_address));
 
     let mut session = session(&node).await?;
     // A demo that finds its own leftovers begins again: the broker of the last run, and its offsets, are gone.
@@ -77,11 +81,11 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         () = signals.next() => { signals.stop(node, &*clock).await; return Ok(()); }
     };
     let seconds = clock.now().since(started).as_secs_f64();
-    println!(
+    say(format_args!(
         "{RECORDS} records committed {seconds:.1} s after the start ({:.0} records/s); the first was queryable after {:.2} s",
         RECORDS as f64 / seconds,
         first.as_secs_f64()
-    );
+    ));
     if !args.exit_when_done {
         next_steps(node.mysql_address.port());
         node.until_stopped(&mut signals).await?;
@@ -119,13 +123,15 @@ async fn execute(session: &mut dyn SqlSession, statement: &str) -> anyhow::Resul
 
 fn next_steps(port: u16) {
     let port = if port == 9030 { String::new() } else { format!(" --port {port}") };
-    println!("\nTry, in a second terminal:");
-    println!("  millrace sql{port} -e \"SELECT origin, count(*) FROM flights GROUP BY origin\"");
-    println!(
+    say(format_args!("\nTry, in a second terminal:"));
+    say(format_args!("  millrace sql{port} -e \"SELECT origin, count(*) FROM flights GROUP BY origin\""));
+    say(format_args!(
         "  millrace sql{port} -e \"SELECT carrier, round(avg(dep_delay), 1) AS late FROM flights GROUP BY carrier ORDER BY late DESC LIMIT 5\""
-    );
-    println!("  millrace sql{port} -e \"SHOW TASKS\"");
-    println!("(millrace is target/release/millrace; or `cargo run --release -- sql …`.) Ctrl-C ends the demo.");
+    ));
+    say(format_args!("  millrace sql{port} -e \"SHOW TASKS\""));
+    say(format_args!(
+        "(millrace is target/release/millrace; or `cargo run --release -- sql …`.) Ctrl-C ends the demo."
+    ));
 }
 
 /// Watches the flights arrive.
@@ -226,10 +232,10 @@ impl<'a> Progress<'a> {
             self.last_line = now;
             let seconds = now.since(self.started).as_secs_f64();
             let rate = position.visible as f64 / seconds;
-            println!(
+            say(format_args!(
                 "  {seconds:4.1} s  {} visible, {} committed, {lag} to come, {rate:.0} records/s",
                 position.visible, position.committed
-            );
+            ));
         }
     }
 }
