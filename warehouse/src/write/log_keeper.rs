@@ -74,13 +74,17 @@ impl Worker {
         }
     }
 
-    /// Recovery ends when every stream of the replayed log is held again, or its time is over. Records of the others are somebody
-    /// else's now, or fetched again.
+    /// Recovery ends when every stream of the replayed log is held again, or needs nothing of it any more, or its time is over. Records of
+    /// the others are somebody else's now, or fetched again.
+    ///
+    /// *(If it waited for a stream that was adopted and has ended since, as after a SEEK, no segment could go for all of its time, though
+    /// nobody needed one: the log would grow without a bound.)*
     fn end_recovery_if_due(&self) {
         let mut state = self.state();
-        let Some(Log { recovery: Some(recovery), .. }) = &state.log else { return };
+        let Some(Log { wal, recovery: Some(recovery), .. }) = &state.log else { return };
         let is_held = |stream: u64| state.tasks.values().any(|task| task.holds(StreamId(stream)));
-        let others: Vec<u64> = recovery.replay.streams().keys().copied().filter(|stream| !is_held(*stream)).collect();
+        let waits = |stream: &u64| !is_held(*stream) && wal.last_needed(*stream).is_some();
+        let others: Vec<u64> = recovery.replay.streams().keys().copied().filter(waits).collect();
         if !others.is_empty() && self.parts.world.clock.now() < recovery.until {
             return;
         }

@@ -5,7 +5,7 @@ use std::{fmt, iter};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, InList};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
@@ -49,9 +49,13 @@ impl AnalyzerRule for Rule {
     }
 }
 
-/// What a comparison, a BETWEEN or an IN compares; none of another expression.
+/// What a comparison, a BETWEEN, an IN, or a CASE of a value compares; none of another expression.
 pub(super) fn compared(expr: &mut Expr) -> Vec<&mut Expr> {
     match expr {
+        Expr::Case(Case { expr: Some(of), when_then_expr, .. }) => {
+            let whens = when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+            iter::once(&mut **of).chain(whens).collect()
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => vec![left, right],
         Expr::Between(Between { expr, low, high, .. }) => vec![expr, low, high],
         Expr::InList(InList { expr, list, .. }) => iter::once(&mut **expr).chain(list).collect(),
