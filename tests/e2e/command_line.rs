@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::small_disk::{SmallDisk, stage_on};
-use crate::stage::{BINARY, Stage, assert_says};
+use crate::stage::{BINARY, Stage, Stopped, assert_says};
 
 async fn sql(port: u16, arguments: &[&str], stdin: &str) -> Output {
     let mut command = Command::new(BINARY);
@@ -81,9 +81,7 @@ async fn a_server_whose_log_cannot_be_written_takes_events_in_and_stops_in_good_
     let mut options = ServerOptions::new(BINARY, &directory.path().join("data"));
     options.log = "/dev/full".into();
     options.environment.push(("MILLRACE_LOG".to_owned(), "debug".to_owned()));
-    let server = ServerProcess::start(&options).await.unwrap();
-    let sql = server.sql().await.unwrap();
-    let mut stage = Stage { options, server, sql, directory };
+    let mut stage = Stopped { options, directory }.start().await;
     let broker = Broker::mock("events", 1).unwrap();
     let mut ledger = Ledger::default();
     let payloads: Vec<(i32, Vec<u8>)> = (0..1_000).map(|seq| (0, events::payload(seq, "said to nobody"))).collect();
@@ -132,10 +130,9 @@ async fn a_second_signal_ends_a_server_that_cannot_commit_and_nothing_is_lost() 
     let filler = disk.fill(0);
     let Stage { options, mut server, sql, directory } = stage;
     drop(sql);
-    let pid = Pid::from_raw(server.pid().unwrap() as i32).unwrap();
     let (began, mut signals) = (Instant::now(), 0);
     loop {
-        kill_process(pid, Signal::TERM).unwrap();
+        server.ask_to_stop().unwrap();
         signals += 1;
         if server.died(Duration::from_millis(500)).await.unwrap() {
             break;
@@ -144,7 +141,5 @@ async fn a_second_signal_ends_a_server_that_cannot_commit_and_nothing_is_lost() 
     }
     assert!(signals > 1, "it could not commit");
     std::fs::remove_file(filler).unwrap();
-    let server = ServerProcess::start(&options).await.unwrap();
-    let sql = server.sql().await.unwrap();
-    Stage { options, server, sql, directory }.until_all_of(&ledger).await;
+    Stopped { options, directory }.start().await.until_all_of(&ledger).await;
 }

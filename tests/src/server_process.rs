@@ -155,13 +155,21 @@ impl ServerProcess {
         self.child.kill().await.context("cannot kill the server")
     }
 
-    /// Asks it to stop, as an operator does, and waits until it has.
+    /// Asks it to stop, as an operator does.
+    ///
+    /// # Errors
+    /// If there is nobody to ask.
+    pub fn ask_to_stop(&self) -> anyhow::Result<()> {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).context("it has ended already")?;
+        Ok(kill_process(pid, Signal::TERM)?)
+    }
+
+    /// Asks it to stop, and waits until it has.
     ///
     /// # Errors
     /// If it does not within half a minute, or ends with an error.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).context("it has ended already")?;
-        kill_process(pid, Signal::TERM)?;
+        self.ask_to_stop()?;
         let status =
             tokio::time::timeout(STOP_WITHIN, self.child.wait()).await.context("the server does not stop")??;
         if status.success() { Ok(()) } else { bail!("the server stopped with {status}") }

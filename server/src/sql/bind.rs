@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use warehouse::walk::walk_mut;
 
-use super::literal::{MOMENT_MICROS, date_text};
+use super::literal::{DECIMAL_DIGITS_MAX, MOMENT_MICROS, date_text, decimal_places};
 use super::rewrite::{cast_to, literal, typed};
 use super::statement::{InsertSource, InsertValue, Setting, ShowFilter, Statement};
 use super::variables::Value;
@@ -21,8 +21,6 @@ use crate::mysql::{Parameter, SqlError};
 const WRONG_ARGUMENTS: u16 = 1210;
 /// MySQL's number for a value out of its type's range.
 const OUT_OF_RANGE: u16 = 1690;
-/// Digits that a decimal may have.
-const DIGITS_MAX: usize = 38;
 
 /// The values of a statement's parameters.
 #[derive(Clone, Copy, Debug)]
@@ -259,16 +257,15 @@ fn literal_of(value: &Parameter) -> Result<Expr, SqlError> {
 
 /// With all its digits: a plain number would be one in floating point.
 fn decimal(digits: &str) -> Result<Expr, SqlError> {
-    let unsigned = digits.trim_start_matches(['-', '+']);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    // The zero in front of the point is no digit of the type: `0.` and 38 digits are a DECIMAL(38,38).
-    let precision = (whole.trim_start_matches('0').len() + fraction.len()).max(1);
-    if precision > DIGITS_MAX {
-        let message =
-            format!("DECIMAL value is out of range: a parameter has {precision} digits, and may have {DIGITS_MAX}");
+    let (whole, fraction) = decimal_places(digits.trim_start_matches(['-', '+']));
+    let precision = (whole + fraction).max(1);
+    if precision > DECIMAL_DIGITS_MAX {
+        let message = format!(
+            "DECIMAL value is out of range: a parameter has {precision} digits, and may have {DECIMAL_DIGITS_MAX}"
+        );
         return Err(SqlError::new(OUT_OF_RANGE, message));
     }
-    let size = ExactNumberInfo::PrecisionAndScale(precision as u64, i64::try_from(fraction.len()).unwrap_or_default());
+    let size = ExactNumberInfo::PrecisionAndScale(precision as u64, i64::try_from(fraction).unwrap_or_default());
     Ok(cast_to(literal(&Value::Text(digits.to_owned())), DataType::Decimal(size)))
 }
 

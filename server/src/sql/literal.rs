@@ -15,6 +15,16 @@ const MOMENT: &str = "%Y-%m-%d %H:%M:%S%.f";
 /// A moment with all six digits of its microseconds.
 pub(crate) const MOMENT_MICROS: &str = "%Y-%m-%d %H:%M:%S%.6f";
 
+/// Digits that a DECIMAL may have.
+pub(crate) const DECIMAL_DIGITS_MAX: usize = 38;
+
+/// How many digits a decimal without a sign has before and behind its point. The zero in front of the point is none of its type's: `0.` and
+/// 38 digits are a DECIMAL(38,38).
+pub(crate) fn decimal_places(unsigned: &str) -> (usize, usize) {
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    (whole.trim_start_matches('0').len(), fraction.len())
+}
+
 /// A literal as it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Literal {

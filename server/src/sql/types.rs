@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::literal::DECIMAL_DIGITS_MAX;
 use super::parse::Fault;
 use super::parse::cursor::{Cursor, Parsed};
 use crate::mysql::SqlError;
@@ -14,8 +15,6 @@ use crate::mysql::SqlError;
 const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INT, BIGINT (each also UNSIGNED), FLOAT, DOUBLE, DECIMAL(p, s), DATE, \
                      TIME, DATETIME, TIMESTAMP, YEAR, CHAR(n), VARCHAR(n), TEXT, ENUM('a', …), BINARY(n), VARBINARY(n), \
                      BLOB, JSON, ARRAY<type> and MAP<key, value>";
-/// Digits that a DECIMAL may have.
-const DIGITS_MAX: u64 = 38;
 /// Digits of a second's fraction that are kept.
 const FRACTION_DIGITS_MAX: u8 = 6;
 
@@ -156,11 +155,12 @@ fn decimal(column: &str, size: &ExactNumberInfo) -> Result<ColumnType, SqlError>
         ExactNumberInfo::Precision(precision) => (*precision, 0),
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
     };
-    let fits = (1..=DIGITS_MAX).contains(&precision) && u64::try_from(scale).is_ok_and(|scale| scale <= precision);
+    let fits = (1..=DECIMAL_DIGITS_MAX as u64).contains(&precision)
+        && u64::try_from(scale).is_ok_and(|scale| scale <= precision);
     match (fits, u8::try_from(precision), u8::try_from(scale)) {
         (true, Ok(precision), Ok(scale)) => Ok(ColumnType::Decimal { precision, scale }),
         _ => Err(SqlError::not_supported(&format!(
-            "DECIMAL({precision}, {scale}) of column '{column}'; it may have 1 to {DIGITS_MAX} digits, and not more of them \
+            "DECIMAL({precision}, {scale}) of column '{column}'; it may have 1 to {DECIMAL_DIGITS_MAX} digits, and not more of them \
              after the point"
         ))),
     }

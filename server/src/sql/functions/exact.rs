@@ -15,11 +15,10 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::Own;
 use super::rules::{Rule, compared};
+use crate::sql::literal::{DECIMAL_DIGITS_MAX, decimal_places};
 
 /// The function that a literal of more digits than a DOUBLE has is called by, until it is known what it is compared with.
 pub(crate) const EXACT: &str = "exact_number";
-/// The most digits of a DECIMAL.
-const DIGITS_MAX: usize = 38;
 
 pub(super) fn all() -> Vec<Own> {
     vec![Own { name: EXACT, arguments: 1..=1, returns: DataType::Float64, compute: doubles }]
@@ -33,18 +32,33 @@ pub(super) fn before() -> [Arc<dyn AnalyzerRule + Send + Sync>; 2] {
     ]
 }
 
-/// The digits of a decimal without an exponent, before and behind its point.
+/// How many digits a decimal has before and behind its point; `None` where it is none, or has an exponent.
 fn digits_of(text: &str) -> Option<(usize, usize)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let are_digits = whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
-    let is_number = are_digits && whole.len() + fraction.len() > 0;
-    is_number.then_some((whole.trim_start_matches('0').len(), fraction.len()))
+    let digits = text.replacen('.', "", 1);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| decimal_places(text))
+}
+
+/// The text of a literal that is called by [`EXACT`].
+fn typed(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == EXACT => text(args.first()?),
+        _ => None,
+    }
+}
+
+fn text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten(),
+        _ => None,
+    }
 }
 
 /// Whether a DOUBLE would lose digits of this literal that a DECIMAL keeps.
 pub(crate) fn is_beyond_double(text: &str) -> bool {
     let is_whole = text.parse::<u64>().is_ok();
-    !is_whole && digits_of(text).is_some_and(|(whole, fraction)| (16..=DIGITS_MAX).contains(&(whole + fraction)))
+    !is_whole
+        && digits_of(text).is_some_and(|(whole, fraction)| (16..=DECIMAL_DIGITS_MAX).contains(&(whole + fraction)))
 }
 
 /// A number as digits, and how many of them stand behind the point.
@@ -58,7 +72,7 @@ impl Exact {
     fn of_text(text: &str) -> Option<Self> {
         let (sign, unsigned) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
         let (whole, fraction) = digits_of(unsigned)?;
-        if whole + fraction > DIGITS_MAX {
+        if whole + fraction > DECIMAL_DIGITS_MAX {
             return None;
         }
         let digits = format!("{sign}{}", unsigned.replace('.', "")).parse().ok()?;
@@ -68,15 +82,11 @@ impl Exact {
     /// What a literal is, or one of literals that are added, subtracted or multiplied: `0.06 + 0.01` is 0.07, which as DOUBLEs it is not.
     fn of(expr: &Expr) -> Option<Self> {
         match expr {
-            Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == EXACT => match args.as_slice() {
-                [Expr::Literal(text, _)] => Self::of_text(text.try_as_str().flatten()?),
-                _ => None,
-            },
+            Expr::ScalarFunction(_) => Self::of_text(typed(expr)?),
             // A DOUBLE that is the parameter of a prepared statement.
-            Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => match expr.as_ref() {
-                Expr::Literal(text, _) => Self::of_text(&text.try_as_str().flatten()?.parse::<f64>().ok()?.to_string()),
-                _ => None,
-            },
+            Expr::Cast(Cast { expr, field }) if field.data_type() == &DataType::Float64 => {
+                Self::of_text(&text(expr)?.parse::<f64>().ok()?.to_string())
+            }
             Expr::Literal(ScalarValue::Float64(Some(number)), _) => Self::of_text(&number.to_string()),
             Expr::Literal(ScalarValue::Int64(Some(number)), _) => Some(Self { digits: (*number).into(), scale: 0 }),
             Expr::Literal(ScalarValue::UInt64(Some(number)), _) => Some(Self { digits: (*number).into(), scale: 0 }),
@@ -113,7 +123,7 @@ impl Exact {
 
     fn literal(self) -> Option<Expr> {
         let (precision, scale) = (u8::try_from(self.precision()).ok()?, i8::try_from(self.scale).ok()?);
-        (usize::from(precision) <= DIGITS_MAX)
+        (usize::from(precision) <= DECIMAL_DIGITS_MAX)
             .then(|| lit(ScalarValue::Decimal128(Some(self.digits), precision, scale)))
     }
 }
@@ -175,26 +185,21 @@ fn exactly(operands: &[(&mut Expr, DataType)]) -> Option<Vec<Option<Expr>>> {
         (whole, fraction) = (whole.max(places.0), fraction.max(places.1));
         exact.push(instead);
     }
-    (whole + fraction <= DIGITS_MAX as u32).then_some(exact)
+    (whole + fraction <= DECIMAL_DIGITS_MAX as u32).then_some(exact)
 }
 
 fn is_long(expr: &Expr) -> bool {
     match expr {
-        Expr::ScalarFunction(call) => call.func.name() == EXACT,
         Expr::Negative(number) => is_long(number),
-        _ => false,
+        other => typed(other).is_some(),
     }
 }
 
 fn as_double(expr: Expr) -> Transformed<Expr> {
-    let number = match &expr {
-        Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == EXACT => match args.as_slice() {
-            [Expr::Literal(text, _)] => text.try_as_str().flatten().and_then(|text| text.parse::<f64>().ok()),
-            _ => None,
-        },
-        _ => None,
-    };
-    number.map_or_else(|| Transformed::no(expr), |number| Transformed::yes(lit(number)))
+    match typed(&expr).and_then(|text| text.parse::<f64>().ok()) {
+        Some(number) => Transformed::yes(lit(number)),
+        None => Transformed::no(expr),
+    }
 }
 
 fn doubles(arguments: &[ArrayRef]) -> Result<ArrayRef> {

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::super::functions::parts_of_format;
 use super::super::variables::Value;
-use super::expressions::{called, cast, operands};
+use super::expressions::{called, cast, digits_of, operands};
 use super::literal;
 use crate::mysql::SqlError;
 
@@ -145,12 +145,8 @@ fn timestampadd(unit: &Ident, count: &Expr, moment: &Expr) -> Result<Option<Expr
 
 fn whole_number(expr: &Expr) -> Option<i64> {
     match expr {
-        Expr::Value(value) => match &value.value {
-            Literal::Number(digits, _) => digits.parse().ok(),
-            _ => None,
-        },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => whole_number(expr).map(|number| -number),
-        _ => None,
+        other => digits_of(other)?.parse().ok(),
     }
 }
 

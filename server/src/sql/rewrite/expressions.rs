@@ -36,22 +36,23 @@ pub(super) fn rewrite(expr: &mut Expr, pipes_concat: bool) {
             Expr::Like { negated, any, expr, pattern, escape_char }
         }
         Expr::Function(function) => call(function),
-        Expr::Value(value) => match &value.value {
-            Literal::Number(digits, _) if is_beyond_double(digits) => exact(digits),
-            _ => Expr::Value(value),
-        },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
-            let inner = match expr.as_ref() {
-                Expr::Value(value) => match &value.value {
-                    Literal::Number(digits, _) if is_below_bigint(digits) => Some(exact(digits)),
-                    _ => None,
-                },
-                _ => None,
-            };
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner.map_or(expr, Box::new) }
+            let below = digits_of(&expr).filter(|digits| is_below_bigint(digits)).map(exact);
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: below.map_or(expr, Box::new) }
         }
-        other => other,
+        other => digits_of(&other).filter(|digits| is_beyond_double(digits)).map(exact).unwrap_or(other),
     };
+}
+
+/// The digits of a number without a sign.
+pub(super) fn digits_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Literal::Number(digits, _) => Some(digits),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// A number that a DOUBLE does not hold.
@@ -120,8 +121,8 @@ fn as_type(expr: Box<Expr>, data_type: DataType) -> Expr {
 /// The engine's SUBSTRING counts from the front only, and what lies before the first character too.
 fn substring(expr: Box<Expr>, from: Box<Expr>, length: Option<Box<Expr>>, special: bool, shorthand: bool) -> Expr {
     let is_from_front = |digits: &str| digits.parse::<u64>().is_ok_and(|from| from > 0);
-    match from.as_ref() {
-        Expr::Value(value) if matches!(&value.value, Literal::Number(digits, _) if is_from_front(digits)) => {
+    match digits_of(&from) {
+        Some(digits) if is_from_front(digits) => {
             Expr::Substring { expr, substring_from: Some(from), substring_for: length, special, shorthand }
         }
         _ => called("mid", [Some(expr), Some(from), length].into_iter().flatten().map(|expr| *expr).collect()),

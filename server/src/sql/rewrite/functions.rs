@@ -1,8 +1,9 @@
 //! Functions without an engine's function behind them: those that ask the session, and those that are another's name.
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArgExpr, TimezoneInfo, Value as Literal};
+use datafusion::sql::sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArgExpr, TimezoneInfo};
 
 use super::super::variables::Value;
+use super::expressions::digits_of;
 use super::{SessionValues, literal, moment, typed};
 
 /// Functions that are the engine's under another name.
@@ -119,10 +120,7 @@ pub(super) fn of_session(name: &str, arguments: &[FunctionArg], session: &Sessio
 
 fn digits(argument: &FunctionArg) -> Option<usize> {
     match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value))) => match &value.value {
-            Literal::Number(digits, _) => digits.parse().ok(),
-            _ => None,
-        },
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => digits_of(expr)?.parse().ok(),
         _ => None,
     }
 }
