@@ -27,6 +27,6 @@ pub async fn run(args: StandaloneArgs) -> anyhow::Result<()> {
     say(format_args!("  http   {}   /healthz /readyz /metrics", node.http_address));
     node.until_stopped(&mut signals).await?;
     say(format_args!("stopping: committing what is visible"));
-    signals.stop(node, &*clock).await;
+    signals.let_stop(node.stop(), &*clock).await;
     Ok(())
 }

@@ -6,8 +6,6 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vfs::Clock;
 
-use crate::compose::Node;
-
 /// How long a stop waits for stores that do not take what is visible: supervisors kill after half a minute.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
@@ -39,12 +37,12 @@ impl StopSignals {
         }
     }
 
-    /// Stops the node. Where a store is away or a disk is full, what is visible cannot be committed: it is in the write-ahead log, so a
-    /// second signal, or the end of patience, ends the process without a loss.
-    pub async fn stop(&mut self, node: Node, clock: &dyn Clock) {
+    /// Lets the node stop. Where a store is away or a disk is full, what is visible cannot be committed: it is in the write-ahead log, so
+    /// a second signal, or the end of patience, ends the process without a loss.
+    pub async fn let_stop(&mut self, stopping: impl Future<Output = ()>, clock: &dyn Clock) {
         let why = tokio::select! {
             biased;
-            () = node.stop() => return,
+            () = stopping => return,
             () = self.next() => "asked to stop once more".to_owned(),
             () = clock.sleep(STOP_PATIENCE) => format!("a store did not take all within {} s", STOP_PATIENCE.as_secs()),
         };

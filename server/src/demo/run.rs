@@ -78,7 +78,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let arrival = Arrival { clock: &*clock, manager: &node.manager, catalog: &node.catalog, pipeline };
     let first = tokio::select! {
         first = arrival.watch(broker, started) => first?,
-        () = signals.next() => { signals.stop(node, &*clock).await; return Ok(()); }
+        () = signals.next() => { signals.let_stop(node.stop(), &*clock).await; return Ok(()); }
     };
     let seconds = clock.now().since(started).as_secs_f64();
     say(format_args!(
@@ -90,7 +90,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
         next_steps(node.mysql_address.port());
         node.until_stopped(&mut signals).await?;
     }
-    signals.stop(node, &*clock).await;
+    signals.let_stop(node.stop(), &*clock).await;
     Ok(())
 }
 
