@@ -5,8 +5,9 @@
 //!
 //! ```text
 //!   worker  ── stage, commit, void, snapshot ──> [CatalogService]
-//!   manager ── lease, open_stream, grant ──────> [Catalog] ──> keys ──> [store::KvStore]: memory, redb, …
+//!   manager ── lease, open_stream, grant ──────> [Catalog] ──> keys ──> [store::KvStore]: memory, redb, postgres
 //!   server  ── create, drop, tables, watch ────>
+//!   operator ─ dump, verify, copy ─────────────> [tools] ──────> keys ──> …
 //! ```
 //!
 //! A table is a log. A commit appends to it and moves the table's head, both blind; a snapshot folds it. A commit reads only
@@ -72,6 +73,7 @@ mod settle;
 mod snapshot;
 pub mod store;
 mod streams;
+pub mod tools;
 mod transaction;
 mod truncate;
 mod users;

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use vfs::World;
 
-use crate::store::{CausedByStore, KvTransaction, Stamp, StoreError, transact};
+use crate::store::{CausedByStore, KvStore, KvTransaction, Stamp, StoreError, transact};
 use crate::{Catalog, CatalogError};
 
 /// How often an unknown outcome is looked into before the caller is told that it is unknown.
@@ -81,28 +82,38 @@ impl Catalog {
     pub(crate) async fn stamped_settled<'env, T>(
         &self,
         operation: &'static str,
-        mut body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
+        body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
     ) -> Result<(T, Stamp), CatalogError> {
-        let mut unknown = None;
-        let mut pause = FIRST_PAUSE;
-        for _ in 0..ATTEMPTS {
-            match transact(self.store(), self.world(), &mut body).await {
-                Err(Failure::Store(error)) if error.is_maybe_committed() => {
-                    tracing::warn!(operation, %error, "looking whether it happened");
-                    unknown = Some(error.to_string());
-                }
-                // "It did not happen" is true of this attempt only, and must not hide the one before.
-                Err(Failure::Store(error)) if unknown.is_some() => {
-                    return Err(CatalogError::MaybeCommitted { operation, cause: error.to_string() });
-                }
-                done => return done.map_err(|failure| translate(operation, failure)),
-            }
-            self.world().clock.sleep(pause).await;
-            pause *= 2;
-        }
-        let cause = unknown.expect("every pass that came here had no answer");
-        Err(CatalogError::MaybeCommitted { operation, cause })
+        settle(self.store(), self.world(), operation, body).await
     }
+}
+
+/// [`Catalog::stamped_settled`], for a store that holds no catalog yet.
+pub(crate) async fn settle<'env, T>(
+    store: &dyn KvStore,
+    world: &World,
+    operation: &'static str,
+    mut body: impl for<'t> FnMut(&'t mut (dyn KvTransaction + 'env)) -> BoxFuture<'t, Result<T, Failure>> + Send,
+) -> Result<(T, Stamp), CatalogError> {
+    let mut unknown = None;
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..ATTEMPTS {
+        match transact(store, world, &mut body).await {
+            Err(Failure::Store(error)) if error.is_maybe_committed() => {
+                tracing::warn!(operation, %error, "looking whether it happened");
+                unknown = Some(error.to_string());
+            }
+            // "It did not happen" is true of this attempt only, and must not hide the one before.
+            Err(Failure::Store(error)) if unknown.is_some() => {
+                return Err(CatalogError::MaybeCommitted { operation, cause: error.to_string() });
+            }
+            done => return done.map_err(|failure| translate(operation, failure)),
+        }
+        world.clock.sleep(pause).await;
+        pause *= 2;
+    }
+    let cause = unknown.expect("every pass that came here had no answer");
+    Err(CatalogError::MaybeCommitted { operation, cause })
 }
 
 /// What the caller of the catalog is to know of the store's error.
@@ -117,8 +128,10 @@ pub(crate) fn translate(operation: &'static str, failure: Failure) -> CatalogErr
         StoreError::Damaged { place, detail } => CatalogError::Damaged { key: place, cause: detail },
         StoreError::TooLarge { .. } => CatalogError::invalid(format!("{operation}: {error}")),
         StoreError::Misuse { .. } => CatalogError::invalid(format!("{operation}: {error}; report this defect")),
-        StoreError::Conflict | StoreError::TooOld | StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
-            CatalogError::Unavailable { operation, cause: error.to_string() }
-        }
+        StoreError::Conflict
+        | StoreError::TooOld
+        | StoreError::Unavailable { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Locked { .. } => CatalogError::Unavailable { operation, cause: error.to_string() },
     }
 }

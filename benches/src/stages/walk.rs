@@ -312,7 +312,7 @@ impl Walk {
         // The first closure of a flush plans it, which is sorting; each of the others encodes one part.
         let mut computed = self.compute.take().into_iter();
         let sort = computed.next().unwrap_or_default();
-        let (encode, catalog) = (computed.sum(), self.catalog.take());
+        let (encode, catalog) = (computed.sum::<Duration>(), self.catalog.take());
         flushing.sort += sort;
         flushing.encode += encode;
         flushing.catalog += catalog;

@@ -64,7 +64,7 @@ fn check_labels(request: &CommitRequest) -> Result<(), String> {
 }
 
 /// The offsets of one stream: not none, each with its fate, the lost ones also as ranges.
-fn check_advance(advance: &StreamAdvance) -> Result<(), String> {
+pub(crate) fn check_advance(advance: &StreamAdvance) -> Result<(), String> {
     let StreamAdvance { stream, range, ledger, .. } = advance;
     if range.start >= range.end {
         return Err(format!("stream {stream} is advanced over {range}, which holds no offset"));

@@ -25,6 +25,8 @@ use crate::store::{KvTransaction, Read};
 use crate::transaction::Failure;
 use crate::{Catalog, CatalogError, CommitLabel, CommitOutcome, CommitRequest, LabelOutcome, StreamAdvance, TableId};
 
+pub(crate) use check::check_advance;
+
 use admit::{Decision, Standing, StreamStanding, admit};
 
 const OPERATION: &str = "committing a flush";

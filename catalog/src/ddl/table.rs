@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{FIRST_FENCE, Maker, already, check_size, columns, database, next_id};
 use futures::FutureExt;
 
@@ -244,7 +246,13 @@ pub(crate) async fn require(transaction: &mut dyn KvTransaction, id: TableId) ->
 
 /// The same, with the record around it.
 pub(crate) async fn require_record(transaction: &mut dyn KvTransaction, id: TableId) -> Result<TableRecord, Failure> {
-    let found = keys::get(transaction, &keys::table::ser_key(id), keys::table::deser_value).await?;
+    let value = require_value(transaction, id).await?;
+    Ok(keys::table::deser_value(&keys::table::ser_key(id), &value)?)
+}
+
+/// The same, unread.
+pub(crate) async fn require_value(transaction: &mut dyn KvTransaction, id: TableId) -> Result<Bytes, Failure> {
+    let found = transaction.get(&keys::table::ser_key(id), Read::Serializable).await?;
     found.ok_or_else(|| gone(id).into())
 }
 

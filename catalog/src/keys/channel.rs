@@ -8,7 +8,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, ChannelIdentity, NodeId, StreamId, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "channel/";
+pub(super) const PREFIX: &str = "channel/";
 
 /// What is known of a channel beside its stream's own records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

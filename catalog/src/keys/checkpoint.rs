@@ -6,7 +6,7 @@ use super::codec;
 use crate::{CatalogError, Offset, StreamId, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "offset/";
+pub(super) const PREFIX: &str = "offset/";
 
 /// How far a stream is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use super::codec;
 use crate::CatalogError;
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "counter/";
+pub(super) const PREFIX: &str = "counter/";
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::CatalogError;
 use crate::store::KeyRange;
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "database/";
+pub(super) const PREFIX: &str = "database/";
 
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

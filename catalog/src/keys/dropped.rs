@@ -8,7 +8,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "dropped/";
+pub(super) const PREFIX: &str = "dropped/";
 
 /// When a table was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

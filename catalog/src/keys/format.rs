@@ -1,22 +1,30 @@
-//! `format`: that this store holds a catalog, and its era. Written once, when the catalog is made.
+//! `format`: that this store holds a catalog, which one, and its era. Written when the catalog is made, or copied.
 
 use serde::{Deserialize, Serialize};
 
-use super::codec;
-use crate::CatalogError;
+use super::{Nonce, codec};
+use crate::{CatalogError, CatalogId};
 
 /// The newest format of the catalog as a whole: raised when a program before could not even open it.
 const FORMAT: u8 = 1;
+/// The whole key.
+pub(super) const PREFIX: &str = "format";
 
 /// What is true of the whole catalog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FormatRecord {
+    /// Its lasting name. Catalogs of before had none: they are given one when they are opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<CatalogId>,
     /// Raised when the catalog is copied or restored, so that its versions stand above all that it gave out before.
     pub(crate) era: u32,
+    /// The call that copied it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) copy: Option<Nonce>,
 }
 
 pub(crate) fn ser_key() -> Vec<u8> {
-    b"format".to_vec()
+    PREFIX.as_bytes().to_vec()
 }
 
 pub(crate) fn ser_value(record: &FormatRecord) -> Vec<u8> {

@@ -7,7 +7,7 @@ use crate::CatalogError;
 use crate::store::KeyRange;
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "garbage/";
+pub(super) const PREFIX: &str = "garbage/";
 
 /// What is known of a piece of garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use super::channel::ChannelRecord;
 use super::checkpoint::CheckpointRecord;
+use super::copying::CopyingRecord;
 use super::counter::Counter;
 use super::database::DatabaseRecord;
 use super::dropped::DroppedRecord;
@@ -28,12 +29,12 @@ use super::*;
 use crate::commit::sample;
 use crate::store::{Stamp, VersionstampedValue};
 use crate::{
-    ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken, Credential, CutOver,
-    DecimalText, Epoch, ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident, IncidentKind, IntegerWidth,
-    KafkaSource, Lease, NodeId, Offset, OffsetRange, Owner, PartId, PartitionField, PartitionIdentity,
-    PartitionTransform, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineSettings, PipelineState,
-    PipelineVersion, RecordFormat, Scalar, SchemaId, SeekTarget, StartPosition, Stream, StreamId, StreamIdentity,
-    StreamState, Table, TableId, TaskIndex, Topics, UploadIntent, User, Version, WriterId,
+    CatalogId, ChangeId, ChangeKind, ChangeState, ChannelIdentity, Column, ColumnId, ColumnType, CommitToken,
+    Credential, CutOver, DecimalText, Epoch, ErrorPolicy, ErrorsMoved, Fence, Gap, GapKind, GapPolicy, Incident,
+    IncidentKind, IntegerWidth, KafkaSource, Lease, NodeId, Offset, OffsetRange, Owner, PartId, PartitionField,
+    PartitionIdentity, PartitionTransform, Pipeline, PipelineChange, PipelineDefinition, PipelineId, PipelineSettings,
+    PipelineState, PipelineVersion, RecordFormat, Scalar, SchemaId, SeekTarget, StartPosition, Stream, StreamId,
+    StreamIdentity, StreamState, Table, TableId, TaskIndex, Topics, UploadIntent, User, Version, WriterId,
 };
 
 const STAMP: Stamp = Stamp([0, 0, 0, 0, 0, 0, 1, 2, 0, 0]);
@@ -102,8 +103,13 @@ fn key_only<T>(_: T) -> impl Fn(&[u8], &[u8]) -> Result<(), CatalogError> {
 
 #[test]
 fn names_and_counters() {
-    let record = FormatRecord { era: 1 };
+    let record = FormatRecord { id: None, era: 1, copy: None };
     check("format", &format::ser_key(), &format::ser_value(&record), &record, format::deser_value);
+    let id = Some(CatalogId("catalog-00000000000000ff".to_owned()));
+    let record = FormatRecord { id, era: 2, copy: Some(Nonce(11)) };
+    check("format_with_id", &format::ser_key(), &format::ser_value(&record), &record, format::deser_value);
+    let record = CopyingRecord { id: CatalogId("catalog-00000000000000ff".to_owned()), nonce: Nonce(9) };
+    check("copying", &copying::ser_key(), &copying::ser_value(&record), &record, copying::deser_value);
     for (name, counter) in [
         ("counter_table", Counter::Table),
         ("counter_pipeline", Counter::Pipeline),
@@ -338,6 +344,8 @@ fn streams_and_leases() {
     let lease = Lease { epoch: Epoch(2), holder: NodeId("n-1".into()), duration_ms: 5_000, renewals: 7 };
     let record = LeaseRecord { lease, nonce: Nonce(9) };
     check("lease", &lease::ser_key(PipelineId(5)), &lease::ser_value(&record), &record, lease::deser_value);
+    let (key, value) = (server_lease::ser_key(), server_lease::ser_value(&record));
+    check("server_lease", &key, &value, &record, server_lease::deser_value);
     let incident = Incident {
         number: 1,
         pipeline: PipelineId(5),
@@ -471,8 +479,43 @@ fn every_key_type_has_its_golden_file_and_no_two_share_a_prefix() {
         prefixes.insert(key.split_once('/').map_or(key.clone(), |(prefix, _)| prefix.to_owned()));
     }
     let sources = std::fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/keys")).unwrap();
-    let helpers = ["codec.rs", "golden.rs", "mod.rs", "writer.rs"];
+    let helpers = ["codec.rs", "golden.rs", "kind.rs", "mod.rs", "writer.rs"];
     let types = sources.filter(|entry| !helpers.contains(&entry.as_ref().unwrap().file_name().to_str().unwrap()));
     // `fence/` has two files, `fence/table/` and `fence/pipeline/`.
     assert_eq!(prefixes.len() + 1, types.count(), "{prefixes:?}");
+    assert_eq!(prefixes.len() + 1, kind::Kind::ALL.len(), "the list of all types has them all");
+}
+
+#[test]
+fn every_golden_record_is_found_by_its_key_and_its_key_is_read() {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(path("x").parent().unwrap()).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let [key, value] = [0, 1].map(|line| unescape(text.lines().nth(line).unwrap()));
+        let kind = kind::Kind::of(&key).unwrap_or_else(|| panic!("no type of key is that of {}", show(&key)));
+        kind.check(&key, &value).unwrap();
+        kind.pieces(&key).unwrap_or_else(|error| panic!("{}: {error}", show(&key)));
+        found.insert(kind);
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), kind::Kind::ALL, "each has a golden file");
+}
+
+#[test]
+fn keys_are_shown_readably() {
+    let task = WriterId::Task(PipelineId(5), TaskIndex(1));
+    let token = CommitToken(0xabc);
+    for (key, shown) in [
+        (table::ser_key(TableId(2)), "table/2"),
+        (table_name::ser_key("Shop", "Clicks"), "table_name/shop/clicks"),
+        (log::ser_key(TableId(2), version()), "log/2/00000001000000000000010200000003"),
+        (token::ser_key(task), "token/task/5/1"),
+        (void::ser_key(task, token), "void/task/5/1/00000000000000000000000000000abc"),
+        (stream_of_identity::ser_key(stream().partition()), "stream_of_identity/5/1/3/clicks/Zm9v"),
+        (label::ser_key(TableId(2), "a\x1b[2J"), "label/2/a\\u{1b}[2J"),
+        (format::ser_key(), "format"),
+        (b"table/\x00\x01".to_vec(), r"table/\x00\x01"),
+        (b"unheard of".to_vec(), "unheard of"),
+    ] {
+        assert_eq!(kind::readable(&key), shown);
+    }
 }

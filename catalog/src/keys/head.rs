@@ -6,7 +6,7 @@ use crate::store::VersionstampedValue;
 use crate::{CatalogError, TableId, Version};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "head/";
+pub(super) const PREFIX: &str = "head/";
 
 pub(crate) fn ser_key(table: TableId) -> Vec<u8> {
     codec::number_key(PREFIX, table.0)

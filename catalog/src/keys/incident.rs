@@ -5,7 +5,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, Incident, PipelineId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "incident/";
+pub(super) const PREFIX: &str = "incident/";
 
 pub(crate) fn ser_key(pipeline: PipelineId, number: u64) -> Vec<u8> {
     codec::key(PREFIX, &[&pipeline.0.to_be_bytes(), &number.to_be_bytes()])

@@ -5,7 +5,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, PartId, UploadIntent};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "intent/";
+pub(super) const PREFIX: &str = "intent/";
 
 pub(crate) fn ser_key(part: PartId) -> Vec<u8> {
     codec::key(PREFIX, &[&part.0.to_be_bytes()])

@@ -7,7 +7,7 @@ use crate::store::{KeyRange, VersionstampedValue};
 use crate::{CatalogError, TableId, Version};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "label/";
+pub(super) const PREFIX: &str = "label/";
 
 /// What a retry is answered with, beside the version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "label_age/";
+pub(super) const PREFIX: &str = "label_age/";
 
 pub(crate) fn ser_key(wall: i64, table: TableId, label: &str) -> Vec<u8> {
     codec::key(PREFIX, &[&before(wall), &table.0.to_be_bytes(), label.as_bytes()])
@@ -34,4 +34,8 @@ fn before(wall: i64) -> [u8; 8] {
 /// The key says it all.
 pub(crate) fn ser_value() -> Vec<u8> {
     codec::ser(FORMAT, &())
+}
+
+pub(crate) fn deser_value(key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
+    codec::deser(FORMAT, key, value)
 }

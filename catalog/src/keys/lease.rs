@@ -6,7 +6,7 @@ use super::{Nonce, codec};
 use crate::{CatalogError, Lease, PipelineId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "lease/";
+pub(super) const PREFIX: &str = "lease/";
 
 /// The lease, and the call that took or renewed it last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use crate::{
 };
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "log/";
+pub(super) const PREFIX: &str = "log/";
 
 /// One record of a table's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! The layout of the catalog: every key there is, one file each, with `ser_key`, `deser_key` where a key is ever read
-//! back, `ser_value` and `deser_value`. Golden files of each stand in `tests/golden`. No logic.
+//! back, `ser_value` and `deser_value`. [`kind`] lists them all. Golden files of each stand in `tests/golden`. No logic.
 //!
 //! | key | value | written by | read by a commit |
 //! |---|---|---|---|
-//! | `format` | era | the first open | |
+//! | `format` | the catalog's id, era | the first open, a copy | |
+//! | `copying` | the catalog's id, nonce | a copy that has not ended | |
 //! | `counter/<what>` | last id | CREATE, open stream | |
 //! | `database/<name>` | name | CREATE DATABASE | |
 //! | `table_name/<database>\0<name>` | table id | CREATE, DROP TABLE | |
@@ -30,6 +31,7 @@
 //! | `log/<table>/<version>` | a log record | commit, grant, open, close | appended blind |
 //! | `head/<table>` | version | whoever appends to the log | written blind |
 //! | `lease/<pipeline>` | the lease | the manager | |
+//! | `server_lease` | the lease | the server of a catalog that several could open | |
 //! | `incident/<pipeline><number>` | the incident | tasks, RESUME | |
 //! | `user/<name>` | the user | CREATE, ALTER, DROP USER | |
 //! | `garbage/<path>`, `dropped/<table>` | since when | sweeper, DROP TABLE | |
@@ -40,6 +42,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod checkpoint;
+pub(crate) mod copying;
 pub(crate) mod counter;
 pub(crate) mod database;
 pub(crate) mod dropped;
@@ -48,6 +51,7 @@ pub(crate) mod garbage;
 pub(crate) mod head;
 pub(crate) mod incident;
 pub(crate) mod intent;
+pub(crate) mod kind;
 pub(crate) mod label;
 pub(crate) mod label_age;
 pub(crate) mod lease;
@@ -61,6 +65,7 @@ pub(crate) mod pipeline_of_table;
 pub(crate) mod pipeline_version;
 pub(crate) mod pipelines_changed;
 pub(crate) mod rewrite;
+pub(crate) mod server_lease;
 pub(crate) mod stream;
 pub(crate) mod stream_of_identity;
 pub(crate) mod table;

@@ -8,7 +8,7 @@ use crate::store::VersionstampedValue;
 use crate::{CatalogError, Offset, Owner, StreamId, Version};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "owner/";
+pub(super) const PREFIX: &str = "owner/";
 
 /// The newest grant, with all that its maker was, or should have been, answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

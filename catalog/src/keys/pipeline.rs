@@ -7,7 +7,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, Pipeline, PipelineId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "pipeline/";
+pub(super) const PREFIX: &str = "pipeline/";
 
 /// One pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

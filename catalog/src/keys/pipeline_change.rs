@@ -5,7 +5,7 @@ use super::codec;
 use crate::{CatalogError, PipelineChange, PipelineId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "pipeline_change/";
+pub(super) const PREFIX: &str = "pipeline_change/";
 
 pub(crate) fn ser_key(pipeline: PipelineId) -> Vec<u8> {
     codec::number_key(PREFIX, pipeline.0)

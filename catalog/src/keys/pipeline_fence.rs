@@ -5,7 +5,7 @@ use super::codec;
 use crate::{CatalogError, Fence, PipelineId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "fence/pipeline/";
+pub(super) const PREFIX: &str = "fence/pipeline/";
 
 pub(crate) fn ser_key(pipeline: PipelineId) -> Vec<u8> {
     codec::number_key(PREFIX, pipeline.0)

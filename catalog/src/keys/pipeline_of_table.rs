@@ -5,7 +5,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, PipelineId, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "pipeline_of_table/";
+pub(super) const PREFIX: &str = "pipeline_of_table/";
 
 pub(crate) fn ser_key(table: TableId, pipeline: PipelineId) -> Vec<u8> {
     codec::key(PREFIX, &[&table.0.to_be_bytes(), &pipeline.0.to_be_bytes()])
@@ -23,4 +23,8 @@ pub(crate) fn of_table(table: TableId) -> KeyRange {
 /// The key says it all.
 pub(crate) fn ser_value() -> Vec<u8> {
     codec::ser(FORMAT, &())
+}
+
+pub(crate) fn deser_value(key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
+    codec::deser(FORMAT, key, value)
 }

@@ -6,7 +6,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, Fence, PipelineId, PipelineVersion};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "pipeline_version/";
+pub(super) const PREFIX: &str = "pipeline_version/";
 
 pub(crate) fn ser_key(pipeline: PipelineId, fence: Fence) -> Vec<u8> {
     codec::key(PREFIX, &[&pipeline.0.to_be_bytes(), &fence.0.to_be_bytes()])

@@ -7,7 +7,7 @@ use super::codec;
 use crate::{CatalogError, CommitToken, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "rewrite/";
+pub(super) const PREFIX: &str = "rewrite/";
 
 /// The place of a table's error parts.
 pub(crate) const ERRORS: &str = "errors";

@@ -4,7 +4,7 @@ use super::codec;
 use crate::{CatalogError, Stream, StreamId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "stream/";
+pub(super) const PREFIX: &str = "stream/";
 
 pub(crate) fn ser_key(stream: StreamId) -> Vec<u8> {
     codec::number_key(PREFIX, stream.0)

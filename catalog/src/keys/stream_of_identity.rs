@@ -6,7 +6,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, PartitionIdentity, PipelineId, StreamId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "stream_of_identity/";
+pub(super) const PREFIX: &str = "stream_of_identity/";
 
 pub(crate) fn ser_key(identity: &PartitionIdentity) -> Vec<u8> {
     codec::key(

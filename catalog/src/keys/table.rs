@@ -6,7 +6,7 @@ use super::{Nonce, codec};
 use crate::{CatalogError, Table, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "table/";
+pub(super) const PREFIX: &str = "table/";
 
 /// One table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use super::codec;
 use crate::{CatalogError, Fence, SchemaId, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "fence/table/";
+pub(super) const PREFIX: &str = "fence/table/";
 
 /// What a commit compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

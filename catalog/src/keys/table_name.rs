@@ -5,7 +5,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "table_name/";
+pub(super) const PREFIX: &str = "table_name/";
 
 pub(crate) fn ser_key(database: &str, name: &str) -> Vec<u8> {
     codec::two_names_key(PREFIX, database, name)

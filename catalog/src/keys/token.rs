@@ -5,7 +5,7 @@ use crate::store::{KeyRange, VersionstampedValue};
 use crate::{CatalogError, CommitToken, PipelineId, Version, WriterId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "token/";
+pub(super) const PREFIX: &str = "token/";
 
 pub(crate) fn ser_key(writer: WriterId) -> Vec<u8> {
     codec::key(PREFIX, &[&writer::ser(writer)])

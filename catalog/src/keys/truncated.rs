@@ -8,7 +8,7 @@ use crate::store::{KeyRange, VersionstampedValue};
 use crate::{CatalogError, TableId, Version};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "truncated/";
+pub(super) const PREFIX: &str = "truncated/";
 
 /// What is left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, NodeId, TableId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "unnamed_table/";
+pub(super) const PREFIX: &str = "unnamed_table/";
 
 /// Who fills it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

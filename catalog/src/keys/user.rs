@@ -7,7 +7,7 @@ use crate::store::KeyRange;
 use crate::{CatalogError, User};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "user/";
+pub(super) const PREFIX: &str = "user/";
 
 /// One user. It holds a credential, so it has no Debug.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,10 +2,10 @@
 
 use super::{codec, writer};
 use crate::store::KeyRange;
-use crate::{CommitToken, PipelineId, WriterId};
+use crate::{CatalogError, CommitToken, PipelineId, WriterId};
 
 const FORMAT: u8 = 1;
-const PREFIX: &str = "void/";
+pub(super) const PREFIX: &str = "void/";
 
 pub(crate) fn ser_key(writer: WriterId, token: CommitToken) -> Vec<u8> {
     codec::key(PREFIX, &[&writer::ser(writer), &token.0.to_be_bytes()])
@@ -24,4 +24,8 @@ pub(crate) fn of_writer(writer: WriterId) -> KeyRange {
 /// The key says it all.
 pub(crate) fn ser_value() -> Vec<u8> {
     codec::ser(FORMAT, &())
+}
+
+pub(crate) fn deser_value(key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
+    codec::deser(FORMAT, key, value)
 }

@@ -56,6 +56,39 @@ number!(
     TaskIndex(u32)
 );
 
+/// A catalog's lasting name: made with it at random, and kept by its copies. By it a server knows whose parts an object store
+/// holds, and whose rows a write-ahead log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CatalogId(pub String);
+
+impl fmt::Display for CatalogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which catalog a store holds. Two with the same identity are one: whatever belongs to it, a write-ahead log or parts, belongs to
+/// the other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CatalogIdentity {
+    /// Its lasting name, which its copies have too.
+    pub id: CatalogId,
+    /// How often it was copied, counted from 1: what its versions begin with.
+    pub era: u32,
+    /// Which copy it is, made at random: two copies of one catalog are of the same era, and go different ways. `None` for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<u64>,
+}
+
+impl fmt::Display for CatalogIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, era, copy } = self;
+        write!(f, "{id} era {era}")?;
+        copy.map_or(Ok(()), |copy| write!(f, " copy {copy:016x}"))
+    }
+}
+
 /// A worker's lasting name: made once, kept in its data directory, so that it knows its own WAL again after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -25,8 +25,8 @@ pub use column_type::{ColumnType, IntegerWidth};
 pub use commit::{CommitOutcome, CommitRequest, Conflict, Fenced, Gap, GapKind, Ledger, StreamAdvance, WriterId};
 pub use grant::{GrantOutcome, GrantRequest, Granted, Lease, LeaseOutcome, LeaseRequest};
 pub use ids::{
-    ColumnId, CommitToken, Epoch, Fence, NodeId, Offset, OffsetRange, PartId, PipelineId, SchemaId, StreamId, TableId,
-    TaskIndex, Version,
+    CatalogId, CatalogIdentity, ColumnId, CommitToken, Epoch, Fence, NodeId, Offset, OffsetRange, PartId, PipelineId,
+    SchemaId, StreamId, TableId, TaskIndex, Version,
 };
 pub use label::{CommitLabel, LabelOutcome};
 pub use part::{BlockChecksums, Part, PartKind, PartStream, SortKeyRange, UploadIntent};

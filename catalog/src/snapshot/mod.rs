@@ -38,6 +38,23 @@ struct Cached {
     fold: Fold,
     /// What was made of the fold at its version.
     newest: Option<TableSnapshot>,
+    /// The table's record as it was read last, and what it says: most snapshots find it as it was.
+    definition: Option<(Bytes, Arc<Table>)>,
+}
+
+impl Cached {
+    /// What `value` says, the table's record.
+    fn definition(&mut self, table: TableId, value: Bytes) -> Result<Arc<Table>, CatalogError> {
+        match &self.definition {
+            Some((known, definition)) if *known == value => Ok(Arc::clone(definition)),
+            _ => {
+                let record = keys::table::deser_value(&keys::table::ser_key(table), &value)?;
+                let definition = Arc::new(record.table);
+                self.definition = Some((value, Arc::clone(&definition)));
+                Ok(definition)
+            }
+        }
+    }
 }
 
 impl SnapshotCache {
@@ -60,12 +77,12 @@ impl Catalog {
         }
         let definition = self.catch_up(&mut cached, table).await?;
         let version = cached.fold.version();
-        if let Some(newest) = cached.newest.as_ref().filter(|it| it.version == version && *it.table == definition) {
+        if let Some(newest) = cached.newest.as_ref().filter(|it| it.version == version && it.table == definition) {
             return Ok(newest.clone());
         }
         let snapshot = TableSnapshot {
             version,
-            table: Arc::new(definition),
+            table: definition,
             parts: cached.fold.parts(),
             streams: Arc::new(cached.fold.vector()),
         };
@@ -82,7 +99,7 @@ impl Catalog {
     }
 
     /// Brings the fold to the head as it is now. Dropped on the way, it leaves the fold at a record, to go on from there.
-    async fn catch_up(&self, cached: &mut Cached, table: TableId) -> Result<Table, CatalogError> {
+    async fn catch_up(&self, cached: &mut Cached, table: TableId) -> Result<Arc<Table>, CatalogError> {
         let caught_up = self.try_catch_up(cached, table).await;
         if matches!(caught_up, Err(CatalogError::NotFound { .. })) {
             self.snapshots().forget(table);
@@ -90,8 +107,9 @@ impl Catalog {
         caught_up
     }
 
-    async fn try_catch_up(&self, cached: &mut Cached, table: TableId) -> Result<Table, CatalogError> {
-        let (definition, head) = self.head(table).await?;
+    async fn try_catch_up(&self, cached: &mut Cached, table: TableId) -> Result<Arc<Table>, CatalogError> {
+        let (value, head) = self.head(table).await?;
+        let definition = cached.definition(table, value)?;
         while cached.fold.version() < head {
             let page = self.log_page(table, cached.fold.version(), head).await?;
             // Lets go of the list that the last snapshot shares, so that it grows in place if nobody else holds it.
@@ -110,14 +128,14 @@ impl Catalog {
         Ok(definition)
     }
 
-    /// The table and the version of its newest record, as of now.
-    async fn head(&self, table: TableId) -> Result<(Table, Version), CatalogError> {
+    /// The table's record and the version of the newest one of its log, as of now.
+    async fn head(&self, table: TableId) -> Result<(Bytes, Version), CatalogError> {
         let key = &keys::head::ser_key(table);
         self.once(OPERATION, |transaction| {
             async move {
-                let definition = ddl::table::require(transaction, table).await?;
+                let value = ddl::table::require_value(transaction, table).await?;
                 let head = keys::get(transaction, key, keys::head::deser_value).await?;
-                Ok((definition, head.unwrap_or(Version::ZERO)))
+                Ok((value, head.unwrap_or(Version::ZERO)))
             }
             .boxed()
         })
@@ -129,7 +147,7 @@ impl Catalog {
         self.once(OPERATION, |transaction| {
             async move {
                 // As long as the table is there its log is whole: only then does the sweeper take it.
-                ddl::table::require(transaction, table).await?;
+                ddl::table::require_value(transaction, table).await?;
                 let options = RangeOptions { read: Read::Snapshot, ..RangeOptions::default() };
                 Ok(transaction.range(range.clone(), options).await?)
             }

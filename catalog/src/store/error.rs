@@ -54,8 +54,20 @@ pub enum StoreError {
         /// What was found there.
         detail: String,
     },
+    /// The store was made by a newer program.
+    #[error(
+        "the catalog store at {place} has format {found}, and this program knows formats up to {newest}: start the newer program"
+    )]
+    Newer {
+        /// Where it is.
+        place: String,
+        /// Its format.
+        found: u64,
+        /// The newest format that this program knows.
+        newest: u64,
+    },
     /// Another process has the store's file open.
-    #[error("the catalog store at {place} is in use by another process: stop that process, or name another --data-dir")]
+    #[error("the catalog store at {place} is in use by another process: stop that process, or name another")]
     Locked {
         /// The file.
         place: String,
@@ -79,6 +91,7 @@ impl StoreError {
             | Self::Misuse { .. }
             | Self::Unavailable { .. }
             | Self::Damaged { .. }
+            | Self::Newer { .. }
             | Self::Locked { .. }
             | Self::Closed { .. } => Certainty::DidNotHappen,
         }
@@ -104,6 +117,7 @@ impl StoreError {
             Self::MaybeCommitted { .. } => "maybe_committed",
             Self::Unavailable { .. } => "unavailable",
             Self::Damaged { .. } => "damaged",
+            Self::Newer { .. } => "newer",
             Self::Locked { .. } => "locked",
             Self::Closed { .. } => "closed",
         }

@@ -13,6 +13,7 @@ mod error;
 mod faulty;
 mod memory;
 mod mutation;
+mod postgres;
 mod range;
 mod redb;
 mod resolver;
@@ -33,6 +34,7 @@ use futures::future::BoxFuture;
 pub use error::{CausedByStore, Certainty, StoreError};
 pub use faulty::{CommitFault, FaultOdds, FaultyStore};
 pub use memory::MemoryStore;
+pub use postgres::{PostgresAddress, PostgresStore};
 pub use range::KeyRange;
 pub use redb::RedbStore;
 pub use retry::transact;
@@ -56,12 +58,27 @@ pub trait KvStore: Send + Sync + fmt::Debug {
     /// Begins a transaction at a version that has every commit answered before this call.
     async fn begin(&self) -> Result<Box<dyn KvTransaction>, StoreError>;
 
-    /// The store's kind, for people: "memory", "redb".
+    /// The store's kind, for people: "memory", "redb", "postgres".
     fn name(&self) -> &'static str;
+
+    /// Whether another process may have the same store open at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Watches `key`: the future resolves once its value has changed since this call returned, or the store has closed. It
     /// may resolve though nothing changed, but never misses a change. So: watch, then read, then wait.
     async fn watch(&self, key: &[u8]) -> Result<WatchFuture, StoreError>;
+
+    /// Returns the cause once the store has closed, which it does by itself only where it cannot go on. Whoever runs the store
+    /// then ends the process: what is in it is found out by opening it again.
+    async fn closed(&self) -> String {
+        std::future::pending().await
+    }
+
+    /// Closes the store: commits under way are finished and answered, later calls fail with `Closed`, watches wake. Returns
+    /// once another may open it.
+    async fn close(&self) {}
 }
 
 /// One transaction. Dropping it without a commit leaves nothing behind. Dropping the future of [`KvTransaction::commit`]

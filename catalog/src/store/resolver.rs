@@ -94,13 +94,20 @@ impl Resolver {
         if has_changed && !planted::is("conflicts-not-detected") {
             return Decision::Conflict;
         }
-        self.last += 1;
-        for range in request.writes {
+        self.observe(request.writes, self.last + 1, now);
+        Decision::Commit(self.last)
+    }
+
+    /// Remembers what was committed up to version `last`, also where another resolver decided on it. That may be several commits,
+    /// if nobody can have read between them.
+    pub(super) fn observe(&mut self, writes: &[KeyRange], last: u64, now: Moment) {
+        assert!(last > self.last, "versions rise");
+        self.last = last;
+        for range in writes {
             self.record(range, self.last);
         }
         self.recent.push_back((now, self.last));
         self.forget(now);
-        Decision::Commit(self.last)
     }
 
     /// The version of the last write to any key of `range`.

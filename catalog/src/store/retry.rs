@@ -81,7 +81,7 @@ async fn attempt<'env, T, E: From<StoreError>>(
 }
 
 /// Between half of `longest` and all of it: apart enough that two who met do not meet again, and never nothing.
-fn jittered(longest: Duration, random: &dyn Random) -> Duration {
+pub(super) fn jittered(longest: Duration, random: &dyn Random) -> Duration {
     let half = longest / 2;
     let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
     half + Duration::from_nanos(random.next_u64() % (nanos + 1))

@@ -23,6 +23,13 @@ pub(crate) fn world() -> World {
     World { clock: Arc::new(ManualClock::default()), random: Arc::new(SeededRandom::new(3)), compute: Arc::new(Inline) }
 }
 
+/// A catalog in memory, and the clock that it goes by.
+pub(crate) async fn with_clock() -> (Shop, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::default());
+    let world = World { clock: clock.clone(), ..world() };
+    (Shop::open(Arc::new(MemoryStore::new(clock.clone())), world).await, clock)
+}
+
 /// Runs a story over each store.
 pub(crate) async fn on_every_store(story: impl AsyncFn(Shop)) {
     let memory = world();
@@ -86,6 +93,15 @@ impl Shop {
         let request = LeaseRequest { pipeline: pipeline.id, holder: node("n1"), seen: None, duration_ms: 5_000 };
         let LeaseOutcome::Held(lease) = catalog.lease(&request).await.unwrap() else { panic!("nobody else leads") };
         Self { catalog, faults, world, table, pipeline, lease, next: AtomicU64::new(1) }
+    }
+
+    /// The same shop in another store, into which its catalog was copied.
+    pub(crate) async fn moved(&self, store: Arc<dyn KvStore>) -> Self {
+        let faults = Arc::new(FaultyStore::new(store, self.world.random.clone()));
+        let catalog = Catalog::open(faults.clone(), self.world.clone()).await.unwrap();
+        let (world, lease) = (self.world.clone(), self.lease.clone());
+        let (table, pipeline) = (Arc::clone(&self.table), Arc::clone(&self.pipeline));
+        Self { catalog, faults, world, table, pipeline, lease, next: AtomicU64::new(self.fresh() + 1_000_000) }
     }
 
     /// A number that this shop has not given out before.

@@ -17,7 +17,7 @@ const KEYS: u64 = 10;
 /// # Panics
 /// If the store fails otherwise than by a conflict.
 pub async fn check_history(store: &dyn KvStore, seed: u64) -> Result<(), String> {
-    let history = history(store, seed).await;
+    let history = history(store, seed, false).await;
     let committed = history.iter().filter(|observed| observed.outcome.is_ok()).count();
     let conflicts = history.iter().filter(|observed| observed.outcome == Err(StoreError::Conflict)).count();
     assert_eq!(committed + conflicts, history.len(), "a transaction failed otherwise than by a conflict");
@@ -28,14 +28,16 @@ pub async fn check_history(store: &dyn KvStore, seed: u64) -> Result<(), String>
     judge(&history)
 }
 
-async fn history(store: &dyn KvStore, seed: u64) -> Vec<Observed> {
+/// Lets random transactions run. `marked`: each that writes also leaves its stamp under a key of its own, [`marker`].
+pub(super) async fn history(store: &dyn KvStore, seed: u64, marked: bool) -> Vec<Observed> {
     let answered = std::sync::Mutex::new(Stamp::default());
     let worker = async |number: u64| {
         let random = SeededRandom::new(seed * WORKERS + number);
         let mut observed = Vec::new();
-        for _ in 0..TRANSACTIONS {
+        for n in 0..TRANSACTIONS {
+            let mark = marked.then(|| marker(number * TRANSACTIONS as u64 + n as u64));
             let answered_before = *answered.lock().expect("no worker panicked");
-            let transaction = run(store, &random, answered_before).await;
+            let transaction = run(store, &random, answered_before, mark).await;
             if let Ok(stamp) = transaction.outcome {
                 let mut highest = answered.lock().expect("no worker panicked");
                 *highest = stamp.max(*highest);
@@ -47,7 +49,12 @@ async fn history(store: &dyn KvStore, seed: u64) -> Vec<Observed> {
     join_all((0..WORKERS).map(worker)).await.into_iter().flatten().collect()
 }
 
-async fn run(store: &dyn KvStore, random: &SeededRandom, answered_before: Stamp) -> Observed {
+/// Where transaction `number` leaves its stamp: beside all that random transactions read.
+pub(super) fn marker(number: u64) -> Bytes {
+    Bytes::from(format!("marker/{number:08}"))
+}
+
+async fn run(store: &dyn KvStore, random: &SeededRandom, answered_before: Stamp, mark: Option<Bytes>) -> Observed {
     let mut transaction = begin(store).await;
     let mut steps = Vec::new();
     let read_only = below(random, 5) == 0;
@@ -60,6 +67,10 @@ async fn run(store: &dyn KvStore, random: &SeededRandom, answered_before: Stamp)
     if !read_only && below(random, 3) == 0 {
         // Last, because what holds a stamp cannot be read before the commit.
         steps.push(stamped(transaction.as_mut(), random));
+    }
+    if let Some(key) = mark.filter(|_| !read_only) {
+        transaction.set_versionstamped_value(&key, VersionstampedValue::default());
+        steps.push(Step::StampedValue(key, Bytes::new()));
     }
     Observed { answered_before, steps, outcome: transaction.commit().await }
 }
@@ -211,7 +222,7 @@ mod tests {
     async fn the_checker_finds_a_store_that_is_not_serialisable() {
         for breach in [Breach::RangesDoNotConflict, Breach::ReadsAreTorn, Breach::ReadsDoNotConflict] {
             let store = Broken(Arc::new(MemoryStore::new(Arc::new(ManualClock::default()))), breach);
-            let observed = history(&store, 1).await;
+            let observed = history(&store, 1, false).await;
             assert!(judge(&observed).is_err(), "{breach:?} went unnoticed");
         }
     }

@@ -7,6 +7,7 @@ mod history;
 mod limits;
 mod order;
 mod scans;
+mod unknown;
 mod watches;
 mod writes;
 
@@ -34,10 +35,16 @@ pub async fn check_all(make: impl AsyncFn(Arc<dyn Clock>) -> Arc<dyn KvStore>) {
     let clock = Arc::new(ManualClock::default());
     limits::check_age(make(clock.clone()).await.as_ref(), &clock).await;
     scans::check_pages(store().await.as_ref()).await;
+    scans::check_long_keys(store().await.as_ref()).await;
     scans::check_many_keys(store().await.as_ref()).await;
     for seed in 0..8 {
         if let Err(broken) = check_history(store().await.as_ref(), seed).await {
             panic!("seed {seed}: {broken}");
+        }
+    }
+    for seed in 0..4 {
+        if let Err(broken) = unknown::check_history(store().await, seed).await {
+            panic!("unknown outcomes, seed {seed}: {broken}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Ranges, page by page, both ways, and many keys.
 
 use bytes::Bytes;
+use vfs::{Random, SeededRandom};
 
 use super::{begin, committed, put};
-use crate::store::{KeyRange, KvStore, RangeOptions, Read, scan};
+use crate::store::{KEY_BYTES_LIMIT, KeyRange, KvStore, RangeOptions, Read, scan};
 
 pub(super) async fn check_pages(store: &dyn KvStore) {
     for n in 0..10_u8 {
@@ -27,6 +28,36 @@ pub(super) async fn check_pages(store: &dyn KvStore) {
     let inverted = KeyRange::new(&b"b"[..], &b"a"[..]);
     let page = reader.range(inverted, RangeOptions::default()).await.expect("an empty range is read");
     assert!(page.entries.is_empty() && !page.more);
+}
+
+/// Keys of the greatest length that differ at their very end stand in order, and each is found, read and cleared by itself.
+pub(super) async fn check_long_keys(store: &dyn KvStore) {
+    let key = |last: u8| {
+        // Bytes that do not compress: what a store keeps of a key must not depend on what is in it.
+        let random = SeededRandom::new(1);
+        let mut key: Vec<u8> = (0..KEY_BYTES_LIMIT).map(|_| (random.next_u64() >> 57) as u8).collect();
+        key[KEY_BYTES_LIMIT - 1] = last;
+        key
+    };
+    for last in [7, 1, 5, 3] {
+        put(store, &key(last), &[last]).await;
+    }
+    put(store, &key(0)[..KEY_BYTES_LIMIT - 1], b"shorter").await;
+    put(store, &key(5), b"again").await;
+    let mut reader = begin(store).await;
+    for (reverse, expected) in [(false, ["shorter", "\x01", "\x03"]), (true, ["\x07", "again", "\x03"])] {
+        let options = RangeOptions { limit: 3, reverse, read: Read::Serializable };
+        let page = reader.range(KeyRange::prefix(b""), options).await.expect("a page is read");
+        let seen: Vec<&[u8]> = page.entries.iter().map(|(_, value)| value.as_ref()).collect();
+        assert_eq!((seen, page.more), (expected.map(str::as_bytes).to_vec(), true), "reverse {reverse}");
+    }
+    let mut clearing = begin(store).await;
+    clearing.clear(&key(1));
+    clearing.clear_range(KeyRange::new(key(4), key(7)));
+    committed(clearing).await;
+    let left = scan(begin(store).await.as_mut(), KeyRange::prefix(b""), Read::Snapshot).await.expect("a range is read");
+    let left: Vec<&[u8]> = left.iter().map(|(_, value)| value.as_ref()).collect();
+    assert_eq!(left, [&b"shorter"[..], &[3], &[7]]);
 }
 
 /// A hundred thousand keys, read whole by pages while others write: the scan sees the version of its begin.

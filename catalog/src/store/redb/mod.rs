@@ -113,8 +113,7 @@ impl RedbStore {
         Ok(Self { shared, ended })
     }
 
-    /// Returns the cause once the store has closed, which it does by itself only when the disk has failed it. Whoever runs the
-    /// store then ends the process: what is on the disk is found out by opening the file again.
+    /// As [`KvStore::closed`]: the disk has failed it.
     pub async fn closed(&self) -> String {
         let mut ended = self.ended.clone();
         // An error means that the committer is gone without a word, which ends the wait as well.
@@ -125,7 +124,8 @@ impl RedbStore {
         }
     }
 
-    /// Closes the store: commits under way are finished and answered (one that waits for room on a full disk fails), later calls fail with `Closed`, watches wake. Returns once the file is free for another to open.
+    /// As [`KvStore::close`], but that a commit which waits for room on a full disk fails: returns once the file is free for another
+    /// to open.
     pub async fn close(&self) {
         self.shared.close();
         self.closed().await;
@@ -133,7 +133,7 @@ impl RedbStore {
 }
 
 impl Drop for RedbStore {
-    /// As [`RedbStore::close`], without waiting for the file to be free.
+    /// As [`KvStore::close`], without waiting for the file to be free.
     fn drop(&mut self) {
         self.shared.close();
     }
@@ -204,6 +204,14 @@ impl KvStore for RedbStore {
 
     async fn watch(&self, key: &[u8]) -> Result<WatchFuture, StoreError> {
         Ok(self.shared.watches.watch(key))
+    }
+
+    async fn closed(&self) -> String {
+        RedbStore::closed(self).await
+    }
+
+    async fn close(&self) {
+        RedbStore::close(self).await;
     }
 }
 
