@@ -95,6 +95,12 @@ fn each_heavy_dependency_stays_in_its_home() {
         ("rdkafka::", &["warehouse/src/write/source/", "warehouse/tests/", "server/src/demo/", "tests/", "benches/"]),
         ("rdkafka_sys", &["warehouse/src/write/source/", "warehouse/tests/"]),
         ("redb::", &["catalog/src/store/", "catalog/tests/"]),
+        ("tokio_postgres", &["catalog/src/store/postgres/"]),
+        ("object_store::aws", &["vfs/src/object/"]),
+        ("object_store::azure", &["vfs/src/object/"]),
+        ("object_store::gcp", &["vfs/src/object/"]),
+        ("s3s::", &["vfs/src/s3_server/"]),
+        ("s3s_fs", &["vfs/src/s3_server/"]),
         (
             "parquet::",
             &[

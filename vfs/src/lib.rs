@@ -9,12 +9,13 @@
 //! | time | [`Clock`] | [`SystemClock`] | [`VirtualClock`] |
 //! | randomness | [`Random`] | [`OsRandom`] | [`SeededRandom`] |
 //! | local directory | [`Disk`], [`DiskFile`] | [`LocalDisk`] | [`MemoryDisk`], which forgets, tears and fills up |
-//! | object store | `object_store::ObjectStore` | [`DurableLocalStore`] | an in-memory store under a [`FaultyStore`] |
+//! | object store | `object_store::ObjectStore` | [`DurableLocalStore`], or one in a cloud ([`open_object_store`]) | an in-memory store under a [`FaultyStore`] |
 //! | computing | [`Compute`] | [`ThreadPool`] | [`Inline`] |
 //!
 //! A [`FileView`] reads a file the same way on either disk; a [`DirectoryLock`] keeps a second process out of a data
-//! directory; [`RetryingStore`] and [`MeteredStore`] stand around the object store. What an implementation of a seam owes its
-//! callers is said on the trait, and checked by the suites in [`contract`].
+//! directory; [`SplittingStore`], [`RetryingStore`] and [`MeteredStore`] stand around the object store, which an
+//! [`ObjectStoreAddress`] names. What an implementation of a seam owes its callers is said on the trait, and checked by the suites
+//! in [`contract`]. With the feature `s3-server`, `s3_server` is an S3 for tests that fails as it is told to.
 //!
 //! **Invariant (I10):** nothing outside this crate reads the wall clock or the operating system's randomness.
 
@@ -30,6 +31,8 @@ mod memory_disk;
 mod object;
 pub mod planted;
 mod random;
+#[cfg(feature = "s3-server")]
+pub mod s3_server;
 mod view;
 mod virtual_clock;
 mod world;
@@ -41,7 +44,11 @@ pub use error::{DiskError, LockError};
 pub use local_disk::LocalDisk;
 pub use lock::DirectoryLock;
 pub use memory_disk::{MemoryDisk, Unsynced};
-pub use object::{DurableLocalStore, Fault, FaultyStore, MeteredStore, RetrySettings, RetryingStore, StoreOp};
+pub use object::{
+    AddressError, DurableLocalStore, Fault, FaultyStore, MeteredStore, ObjectStoreAddress, ObjectStoreCredentials,
+    ObjectStoreError, ObjectStoreSettings, RetrySettings, RetryingStore, SplitSettings, SplittingStore, StoreOp,
+    check_object_store, open_object_store,
+};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use view::FileView;
 pub use virtual_clock::VirtualClock;

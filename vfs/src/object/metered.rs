@@ -10,17 +10,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartId, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
+use super::splitting::Pieces;
+use super::trouble::Trouble;
 use crate::{Clock, Moment};
 
 /// An object store whose every request is counted in `millrace_object_store_requests_total{op,outcome}`,
-/// `millrace_object_store_bytes_total{op}` and `millrace_object_store_seconds{op}`. The seconds of a get last until its
-/// first byte can be read; its bytes are those that the store set out to send.
+/// `millrace_object_store_bytes_total{op}` and `millrace_object_store_seconds{op}`. Under a [`super::RetryingStore`] that is every
+/// attempt. Bytes go up with `put` and `put_part`, and are counted when the store has taken them; they come down with `get` and
+/// `get_ranges`, and are counted as they come.
+///
+/// A get whose body comes in pieces ends with its body: it is `cut` where the caller stopped reading, as is a listing. Its seconds
+/// last until its first byte can be read. `busy` is a store that asks for patience, `unreachable` one that did not answer.
 #[derive(Debug)]
 pub struct MeteredStore {
     inner: Arc<dyn ObjectStore>,
@@ -57,11 +64,18 @@ impl Request {
 
     fn end_as(&self, outcome: &'static str) {
         count(self.op, outcome);
+        self.took();
+    }
+
+    fn took(&self) {
         let seconds = self.clock.now().since(self.started).as_secs_f64();
         metrics::histogram!("millrace_object_store_seconds", "op" => self.op).record(seconds);
     }
 
     fn moved(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
         metrics::counter!("millrace_object_store_bytes_total", "op" => self.op).increment(bytes);
     }
 }
@@ -71,6 +85,9 @@ fn count(op: &'static str, outcome: &'static str) {
 }
 
 fn outcome(error: Option<&Error>) -> &'static str {
+    if let Some(trouble) = error.filter(|error| matches!(error, Error::Generic { .. })).and_then(Trouble::of) {
+        return trouble.class().outcome();
+    }
     match error {
         None => "ok",
         Some(Error::NotFound { .. }) => "not_found",
@@ -105,12 +122,27 @@ impl ObjectStore for MeteredStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let is_head = options.head;
         let request = self.start(if is_head { "head" } else { "get" });
-        let result = self.inner.get_opts(location, options).await;
-        request.end(&result);
-        if let (Ok(answer), false) = (&result, is_head) {
-            request.moved(answer.range.end - answer.range.start);
-        }
-        result
+        let mut answer = match self.inner.get_opts(location, options).await {
+            Ok(answer) => answer,
+            error => {
+                request.end(&error);
+                return error;
+            }
+        };
+        let bytes = answer.range.end - answer.range.start;
+        answer.payload = match answer.payload {
+            GetResultPayload::Stream(inner) if !is_head => {
+                request.took();
+                GetResultPayload::Stream(MeteredBody { is_counted: false, left: bytes, inner }.boxed())
+            }
+            // A file, or nothing: it is there.
+            payload => {
+                request.end_as("ok");
+                request.moved(if is_head { 0 } else { bytes });
+                payload
+            }
+        };
+        Ok(answer)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -193,7 +225,93 @@ impl MultipartUpload for MeteredUpload {
     }
 }
 
-/// A listing, counted as one request when it ends or first fails.
+/// The pieces of uploads, counted as those of [`MeteredUpload`].
+#[derive(Debug)]
+pub(super) struct MeteredPieces {
+    inner: Arc<dyn Pieces>,
+    clock: Arc<dyn Clock>,
+}
+
+impl MeteredPieces {
+    pub(super) fn new(inner: Arc<dyn Pieces>, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, clock }
+    }
+
+    async fn counted<T>(&self, op: &'static str, bytes: usize, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let request = Request::start(op, self.clock.clone());
+        let result = work.await;
+        request.end(&result);
+        request.moved(if result.is_ok() { bytes as u64 } else { 0 });
+        result
+    }
+}
+
+#[async_trait]
+impl MultipartStore for MeteredPieces {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        self.counted("put_multipart", 0, self.inner.create_multipart(path)).await
+    }
+
+    async fn put_part(&self, path: &Path, id: &MultipartId, index: usize, data: PutPayload) -> Result<PartId> {
+        let bytes = data.content_length();
+        self.counted("put_part", bytes, self.inner.put_part(path, id, index, data)).await
+    }
+
+    async fn complete_multipart(&self, path: &Path, id: &MultipartId, parts: Vec<PartId>) -> Result<PutResult> {
+        self.counted("complete", 0, self.inner.complete_multipart(path, id, parts)).await
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        self.counted("abort", 0, self.inner.abort_multipart(path, id)).await
+    }
+}
+
+/// The body of a get, counted as it is read. The get ends with its last byte, with its first error, or when nobody reads on.
+struct MeteredBody {
+    is_counted: bool,
+    /// Bytes that are still to come.
+    left: u64,
+    inner: BoxStream<'static, Result<Bytes>>,
+}
+
+impl MeteredBody {
+    fn end_as(&mut self, outcome: &'static str) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            count("get", outcome);
+        }
+    }
+}
+
+impl Stream for MeteredBody {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = ready!(self.inner.poll_next_unpin(context));
+        match &item {
+            Some(Ok(bytes)) => {
+                let bytes = bytes.len() as u64;
+                metrics::counter!("millrace_object_store_bytes_total", "op" => "get").increment(bytes);
+                self.left = self.left.saturating_sub(bytes);
+                if self.left == 0 {
+                    self.end_as("ok");
+                }
+            }
+            Some(Err(error)) => self.end_as(outcome(Some(error))),
+            None if self.left == 0 => self.end_as("ok"),
+            // It ended as if it were whole.
+            None => self.end_as("error"),
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl Drop for MeteredBody {
+    fn drop(&mut self) {
+        self.end_as(if self.left == 0 { "ok" } else { "cut" });
+    }
+}
+
+/// A listing, counted as one request when it ends, first fails, or nobody reads on.
 struct MeteredListing {
     request: Option<Request>,
     inner: BoxStream<'static, Result<ObjectMeta>>,
@@ -210,6 +328,14 @@ impl Stream for MeteredListing {
             request.end_as(outcome(item.as_ref().and_then(|item| item.as_ref().err())));
         }
         Poll::Ready(item)
+    }
+}
+
+impl Drop for MeteredListing {
+    fn drop(&mut self) {
+        if let Some(request) = self.request.take() {
+            request.end_as("cut");
+        }
     }
 }
 

@@ -11,11 +11,16 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    Attribute, CopyMode, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
 };
 
+use super::trouble::{Class, Trouble};
 use crate::World;
+
+/// The attribute that says which put made an object. Azure takes no hyphen in such a name, and some proxies no underscore.
+const MARK: &str = "writer";
 
 /// How often a request is repeated, and how long to wait in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +43,10 @@ impl Default for RetrySettings {
 /// An object store that repeats what failed by chance (`Error::Generic`), after a random share of a growing wait, so that many
 /// workers do not come back at once.
 ///
-/// - **put**: an attempt without a reply may have happened. If a later attempt finds the name taken and the object there has the
-///   length of ours, it is ours, because part names are unique. A conditional update is never repeated: only its caller can tell.
+/// - **put**: an attempt without a reply may have happened, so that a later one finds the name taken. Whether by us is told by a mark
+///   that each creating put carries ([`RetryingStore::with_marks`]); that is exact, also where another created the same bytes. An
+///   object without a mark is ours if it holds our bytes: neither its length nor its ETag would say so, since an ETag is a digest of
+///   the content only without encryption and only of one piece. A conditional update is never repeated: only its caller can tell.
 /// - **get**: also a body that breaks off, or ends early, is fetched again from where it did.
 /// - **delete**: an object that a repeated attempt no longer finds was deleted by an earlier one.
 /// - **list**: repeated until the first entry has been handed on; after that its error is the caller's.
@@ -48,22 +55,66 @@ impl Default for RetrySettings {
 pub struct RetryingStore {
     inner: Arc<dyn ObjectStore>,
     retry: Retry,
+    marks: bool,
 }
 
 impl RetryingStore {
     /// Repeats requests to `inner` as `settings` say.
     pub fn new(inner: Arc<dyn ObjectStore>, settings: RetrySettings, world: World) -> Self {
-        Self { inner, retry: Retry { settings, world } }
+        Self { inner, retry: Retry { settings, world }, marks: false }
     }
 
-    /// Whether the object that took the name of our put is what an earlier attempt of it put there.
-    async fn find_own(&self, location: &Path, bytes: u64, refusal: Error) -> Result<PutResult> {
-        let found = self.retry.run("head", || self.inner.head(location)).await?;
-        if found.size != bytes {
+    /// Marks what it creates. The store must keep attributes of objects, as those in clouds do.
+    #[must_use]
+    pub fn with_marks(self) -> Self {
+        Self { marks: true, ..self }
+    }
+
+    /// For what repeats requests beside this.
+    pub(super) fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Whether the object that took the name of our put is what an earlier attempt of it put there. With a mark the first attempt is
+    /// asked about too: what stands between us and the store may have repeated it.
+    async fn find_own(
+        &self,
+        location: &Path,
+        payload: &PutPayload,
+        mark: Option<&str>,
+        attempts: u32,
+        refusal: Error,
+    ) -> Result<PutResult> {
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        let found = match self.retry.run("head", || self.inner.get_opts(location, head.clone())).await {
+            // It was taken, and has been deleted since.
+            Err(Error::NotFound { .. }) => return Err(refusal),
+            found => found?,
+        };
+        match (found.attributes.get(&Attribute::Metadata(MARK.into())), mark) {
+            (Some(theirs), Some(ours)) if **theirs == *ours => {
+                tracing::info!(%location, "an earlier attempt of this put had succeeded");
+                Ok(PutResult { e_tag: found.meta.e_tag, version: found.meta.version })
+            }
+            (None, _) if attempts > 1 => self.find_equal(location, payload, refusal).await,
+            _ => Err(refusal),
+        }
+    }
+
+    /// Whether the object holds the bytes of `payload`: then what would have put them there has succeeded, and else `refusal` is right.
+    pub(super) async fn find_equal(&self, location: &Path, payload: &PutPayload, refusal: Error) -> Result<PutResult> {
+        let found = match self.get_opts(location, GetOptions::default()).await {
+            Err(Error::NotFound { .. }) => return Err(refusal),
+            found => found?,
+        };
+        let (e_tag, version) = (found.meta.e_tag.clone(), found.meta.version.clone());
+        let is_equal =
+            found.meta.size == payload.content_length() as u64 && holds(found.into_stream(), payload).await?;
+        if !is_equal {
             return Err(refusal);
         }
-        tracing::info!(%location, bytes, "an earlier attempt of this put had succeeded");
-        Ok(PutResult { e_tag: found.e_tag, version: found.version })
+        tracing::info!(%location, "an earlier attempt of this put had succeeded");
+        Ok(PutResult { e_tag, version })
     }
 
     fn listing(&self, prefix: Option<&Path>, offset: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -72,10 +123,12 @@ impl RetryingStore {
         let begin = async move {
             retry
                 .run("list", || async {
-                    let mut entries = match &offset {
+                    let entries = match &offset {
                         Some(offset) => inner.list_with_offset(prefix.as_ref(), offset),
                         None => inner.list(prefix.as_ref()),
                     };
+                    // Where there is no first one, the end is asked for twice.
+                    let mut entries = entries.fuse();
                     let first = entries.try_next().await?;
                     Ok(stream::iter(first.map(Ok)).chain(entries))
                 })
@@ -85,15 +138,36 @@ impl RetryingStore {
     }
 }
 
+/// Whether a body that is as long as `payload` has its bytes.
+async fn holds(mut body: BoxStream<'static, Result<Bytes>>, payload: &PutPayload) -> Result<bool> {
+    let (mut blocks, mut block) = (payload.iter(), Bytes::new());
+    while let Some(mut read) = body.try_next().await? {
+        while !read.is_empty() {
+            if block.is_empty() {
+                match blocks.next() {
+                    Some(next) => block = next.clone(),
+                    None => return Ok(false),
+                }
+            }
+            let bytes = read.len().min(block.len());
+            if read.split_to(bytes) != block.split_to(bytes) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Repeats what fails by chance.
 #[derive(Clone, Debug)]
-struct Retry {
+pub(super) struct Retry {
     settings: RetrySettings,
     world: World,
 }
 
 impl Retry {
     /// Runs `attempt` until it succeeds, fails for good, or has been run often enough.
-    async fn run<T, F: Future<Output = Result<T>>>(
+    pub(super) async fn run<T, F: Future<Output = Result<T>>>(
         &self,
         op: &'static str,
         mut attempt: impl FnMut() -> F,
@@ -127,26 +201,37 @@ impl Retry {
     }
 }
 
-/// Stores report what may be chance (timeouts, resets, 5xx, I/O errors) as `Generic`, and all else as a kind of its own.
+/// Stores report what may be chance (timeouts, resets, 5xx, I/O errors) as `Generic`, and most else as a kind of its own. Of `Generic`
+/// a cloud's store says which it is; of a local directory's, all may be chance.
 fn is_transient(error: &Error) -> bool {
-    matches!(error, Error::Generic { .. })
+    let passes = |class: Class| match class {
+        Class::Busy | Class::Unreachable | Class::Passing => true,
+        Class::Denied | Class::Lasting => false,
+    };
+    matches!(error, Error::Generic { .. }) && Trouble::of(error).is_none_or(|trouble| passes(trouble.class()))
 }
 
 #[async_trait]
 impl ObjectStore for RetryingStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
         if matches!(options.mode, PutMode::Update(_)) {
             return self.inner.put_opts(location, payload, options).await;
         }
-        let bytes = payload.content_length() as u64;
+        let mark = (self.marks && options.mode == PutMode::Create)
+            .then(|| format!("{:032x}", self.retry.world.random.next_u128()));
+        if let Some(mark) = &mark {
+            options.attributes.insert(Attribute::Metadata(MARK.into()), mark.clone().into());
+        }
         let mut attempts = 0;
         let put = || {
             attempts += 1;
             self.inner.put_opts(location, payload.clone(), options.clone())
         };
         match self.retry.run("put", put).await {
-            Err(refusal @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) if attempts > 1 => {
-                self.find_own(location, bytes, refusal).await
+            Err(refusal @ (Error::AlreadyExists { .. } | Error::Precondition { .. }))
+                if attempts > 1 || mark.is_some() =>
+            {
+                self.find_own(location, &payload, mark.as_deref(), attempts, refusal).await
             }
             result => result,
         }
@@ -322,6 +407,31 @@ mod tests {
         assert!(matches!(refused, Error::AlreadyExists { .. }));
         let refused = store.put_opts(&"a".into(), "same len".into(), create()).await.expect_err("no earlier attempt");
         assert!(matches!(refused, Error::AlreadyExists { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_mark_tells_our_object_from_another_with_the_same_bytes() {
+        let (faulty, store) = stores(3);
+        let (store, other) = (store.with_marks(), stores(3).1.with_marks());
+        faulty.script(StoreOp::Put, [Fault::ErrorAfter]);
+        store.put_opts(&"a".into(), "the same".into(), create()).await.expect("it had happened");
+
+        let other = RetryingStore { inner: faulty.clone(), ..other };
+        faulty.script(StoreOp::Put, [Fault::ErrorBefore]);
+        let refused = other.put_opts(&"a".into(), "the same".into(), create()).await.expect_err("the first won");
+        assert!(matches!(refused, Error::AlreadyExists { .. }));
+    }
+
+    #[tokio::test]
+    async fn without_a_mark_an_object_is_ours_by_its_bytes() {
+        let (faulty, store) = stores(3);
+        let payload: PutPayload = [b"mi".as_slice(), b"", b"ne"].map(Bytes::from_static).into_iter().collect();
+        store.put(&"a".into(), "mime".into()).await.expect("no fault");
+        faulty.script(StoreOp::Put, [Fault::ErrorBefore]);
+        let refused = store.put_opts(&"a".into(), payload.clone(), create()).await.expect_err("of the same length");
+        assert!(matches!(refused, Error::AlreadyExists { .. }));
+        faulty.script(StoreOp::Put, [Fault::ErrorAfter]);
+        store.put_opts(&"b".into(), payload, create()).await.expect("it had happened");
     }
 
     #[tokio::test]

@@ -88,5 +88,5 @@ async fn an_idle_log_begins_no_segments() {
         let (wal, _) = open(&disk).await;
         wal.close().await.expect("no fault");
     }
-    assert_eq!(segments(&disk).await, []);
+    assert_eq!(segments(&disk).await, Vec::<u64>::new());
 }
