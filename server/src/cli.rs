@@ -1,5 +1,6 @@
 //! The command line: what `millrace` can be told, and how it ends.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,10 +9,12 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use warehouse::read::engine::STACK_BYTES;
 
+use crate::catalog_tools::CatalogCommand;
 use crate::client::SqlArgs;
 use crate::console::complain;
+use crate::mysql::auth::Secret;
 use crate::settings::Settings;
-use crate::{client, demo, standalone};
+use crate::{catalog_tools, client, demo, standalone};
 
 /// Takes Kafka topics into columnar tables exactly once, and answers SQL about them over the MySQL protocol.
 #[derive(Debug, Parser)]
@@ -44,6 +47,9 @@ enum Command {
     Standalone(StandaloneArgs),
     /// Ask a running server: a small SQL client for its MySQL port.
     Sql(SqlArgs),
+    /// Look into a catalog, check it, or move it to another store.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
 }
 
 /// Flags that every server takes.
@@ -61,11 +67,19 @@ pub struct ServerArgs {
 }
 
 /// The flags of `millrace standalone`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct StandaloneArgs {
-    /// Where everything is kept: catalog, write-ahead log and parts. Made if it is not there.
+    /// Where the write-ahead log is kept, and by default everything else: catalog and parts. Made if it is not there.
     #[arg(long, env = "MILLRACE_DATA_DIR")]
     pub data_dir: PathBuf,
+    /// Where the catalog is: redb:PATH, or postgres://user@host:port/database?schema=name. [default: in the data directory]
+    ///
+    /// A password is better kept in the settings (catalog.password_file) than here, where other users of the machine see it.
+    #[arg(long, env = "MILLRACE_CATALOG", hide_env_values = true, value_name = "URL")]
+    pub catalog: Option<Secret>,
+    /// Where the parts are: file:PATH, s3://bucket/prefix?endpoint=URL, gs://…, az://…. [default: in the data directory]
+    #[arg(long, env = "MILLRACE_OBJECT_STORE", hide_env_values = true, value_name = "URL")]
+    pub object_store: Option<Secret>,
     /// The rest.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -91,12 +105,39 @@ impl ServerArgs {
     /// # Errors
     /// As [`Settings::load`].
     pub fn settings(&self) -> anyhow::Result<Settings> {
-        let flags = [("MYSQL", self.mysql_listen), ("HTTP", self.http_listen)];
-        let flags = flags.into_iter().filter_map(|(section, address)| {
-            address.map(|address| (format!("MILLRACE__{section}__LISTEN"), address.to_string()))
-        });
+        self.settings_with([])
+    }
+
+    /// The same, with further flags.
+    fn settings_with<const N: usize>(&self, flags: [(&str, Option<String>); N]) -> anyhow::Result<Settings> {
+        let of_every_server = [
+            ("MYSQL__LISTEN", self.mysql_listen.map(|address| address.to_string())),
+            ("HTTP__LISTEN", self.http_listen.map(|address| address.to_string())),
+        ];
+        let flags = of_every_server.into_iter().chain(flags);
+        let flags = flags.filter_map(|(key, value)| value.map(|value| (format!("MILLRACE__{key}"), value)));
         // Flags come last, and so win.
         Settings::load(self.config.as_deref(), std::env::vars().chain(flags))
+    }
+}
+
+/// Without addresses: people write passwords into them.
+impl fmt::Debug for StandaloneArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data_dir, server, .. } = self;
+        f.debug_struct("StandaloneArgs").field("data_dir", data_dir).field("server", server).finish_non_exhaustive()
+    }
+}
+
+impl StandaloneArgs {
+    /// As [`ServerArgs::settings`].
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let text = |url: &Option<Secret>| url.as_ref().map(|url| url.expose().to_owned());
+        self.server
+            .settings_with([("CATALOG__URL", text(&self.catalog)), ("OBJECT_STORE__URL", text(&self.object_store))])
     }
 }
 
@@ -126,6 +167,10 @@ pub fn main() -> ExitCode {
                 standalone::run(args).await
             }
             Command::Sql(args) => client::run(args).await,
+            Command::Catalog(command) => {
+                start_logging("warn");
+                catalog_tools::run(command).await
+            }
         }
     });
     match outcome {

@@ -3,21 +3,24 @@
 //! ```text
 //!   MySQL clients ─> Listener ─> sql::Engine ─┬─> ReadEngine ─> parts, memtables
 //!                                             └─> Manager ─> Worker ─> Kafka, WAL, parts
-//!                               all of them ────> Catalog ─> redb
+//!                               all of them ────> Catalog ─> redb, postgres
 //! ```
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use catalog::Catalog;
-use catalog::store::RedbStore;
+use catalog::store::{KvStore, PostgresStore, RedbStore};
+use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vfs::{DurableLocalStore, LocalDisk, MeteredStore, World};
+use vfs::{
+    DurableLocalStore, LocalDisk, MeteredStore, ObjectStoreSettings, World, check_object_store, open_object_store,
+};
 use wal::WalSettings;
 use warehouse::care::retry::ErrorRetry;
 use warehouse::care::verify::Verifier;
@@ -38,9 +41,11 @@ use crate::manager::pipeline::ManagerParts;
 use crate::mysql::auth::Accounts;
 use crate::mysql::handler::SessionFactory;
 use crate::mysql::listener::{Listener, ListenerSettings};
+use crate::possession::Possessions;
 use crate::query::Queries;
 use crate::runtime::LocalRuntime;
-use crate::settings::Settings;
+use crate::seat::Seat;
+use crate::settings::{CatalogAddress, Settings};
 use crate::sql::accounts::CatalogAccounts;
 use crate::sql::{Components, Engine, ServerFacts, SqlSettings};
 use crate::stop_signal::StopSignals;
@@ -63,7 +68,9 @@ pub struct Node {
     pub catalog: Catalog,
     worker: Arc<Worker>,
     inserts: Arc<Inserts>,
-    store: Arc<RedbStore>,
+    store: Arc<dyn KvStore>,
+    /// Where others could open the catalog as well.
+    seat: Option<Seat>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
@@ -82,13 +89,47 @@ impl Node {
             .with_context(|| format!("cannot listen for HTTP on {}; stop the process that uses the port, or choose another with --http-listen", settings.http.listen))?;
         let http_address = http.local_addr()?;
 
-        let store = RedbStore::open(&data_dir.catalog(), Arc::clone(&world.clock)).await;
-        let store =
-            Arc::new(store.with_context(|| format!("cannot open the catalog {}", data_dir.catalog().display()))?);
-        let catalog = Catalog::open(Arc::clone(&store) as _, world.clone()).await?;
+        let own = CatalogAddress::Redb(data_dir.catalog());
+        let address = settings.catalog.url.as_ref().unwrap_or(&own);
+        let (objects, place) = Self::objects(&settings, &data_dir, &world).await?;
+        let possessions = Possessions::read(&data_dir, &*objects, place).await?;
+        let store = open_catalog_store(address, Absent::Made, &world).await?;
+        if !Catalog::is_in(&*store, &world).await? {
+            possessions.check_new(&address.to_string())?;
+        }
+        let catalog = Catalog::open(Arc::clone(&store), world.clone()).await?;
+        possessions.check(catalog.identity(), *address == own)?;
+        let seat = match store.is_shared() {
+            true => Some(Seat::take(&catalog, &data_dir.node, &world).await?),
+            false => None,
+        };
+        let doors = Doors { metrics, http, http_address };
+        let opened = match possessions.take(catalog.identity()).await {
+            Ok(()) => Self::serve(settings, data_dir, world, doors, Stores { store, catalog, objects }).await,
+            Err(error) => Err(error),
+        };
+        match (opened, seat) {
+            (Ok(node), seat) => Ok(Self { seat, ..node }),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(seat)) => {
+                seat.leave().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts everything on stores that are this server's.
+    async fn serve(
+        settings: Settings,
+        data_dir: DataDir,
+        world: World,
+        doors: Doors,
+        stores: Stores,
+    ) -> anyhow::Result<Self> {
+        let Doors { metrics, http, http_address } = doors;
+        let Stores { store, catalog, objects } = stores;
         let accounts = CatalogAccounts::new(catalog.clone(), &settings.mysql.root_password);
         settings.mysql.refuse_an_open_door(accounts.is_root_without_password().await?)?;
-        let objects = Self::objects(&data_dir, &world).await?;
         let connector: Arc<dyn SourceConnector> = Arc::new(KafkaConnector::new(Arc::clone(&world.clock)));
 
         let workers = LocalWorkers::new();
@@ -210,6 +251,7 @@ impl Node {
             worker,
             inserts,
             store,
+            seat: None,
             stop,
             servers,
             background,
@@ -217,9 +259,21 @@ impl Node {
         })
     }
 
-    async fn objects(data_dir: &DataDir, world: &World) -> anyhow::Result<Arc<dyn ObjectStore>> {
-        let local = DurableLocalStore::open(data_dir.objects()).await?;
-        Ok(Arc::new(MeteredStore::new(Arc::new(local), Arc::clone(&world.clock))))
+    /// The object store, and where it is, for people.
+    async fn objects(
+        settings: &Settings,
+        data_dir: &DataDir,
+        world: &World,
+    ) -> anyhow::Result<(Arc<dyn ObjectStore>, String)> {
+        let Some(address) = &settings.object_store.url else {
+            let local = DurableLocalStore::open(data_dir.objects()).await?;
+            let objects = MeteredStore::new(Arc::new(local), Arc::clone(&world.clock));
+            return Ok((Arc::new(objects), data_dir.objects().display().to_string()));
+        };
+        let credentials = settings.object_store.credentials();
+        let objects = open_object_store(address, &credentials, ObjectStoreSettings::default(), world).await?;
+        check_object_store(&*objects).await?;
+        Ok((objects, address.to_string()))
     }
 
     /// What INSERTs go through, once what an earlier process of this server left of them is put away.
@@ -291,14 +345,25 @@ impl Node {
     /// Returns when the process is asked to stop.
     ///
     /// # Errors
-    /// If the catalog's disk has failed: nothing can be committed or planned any more, so the process should end. What was
-    /// committed is safe, what was visible is in the write-ahead log, and the next start finds out the rest.
+    /// If the catalog's store cannot go on, or the catalog is served by another: nothing can be committed or planned any more, so
+    /// the process should end. What was committed is safe, what was visible is in the write-ahead log, and the next start finds
+    /// out the rest.
     pub async fn until_stopped(&self, signals: &mut StopSignals) -> anyhow::Result<()> {
+        let unseated = async {
+            match &self.seat {
+                Some(seat) => seat.lost().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = signals.next() => Ok(()),
             cause = self.store.closed() => Err(anyhow::anyhow!(
-                "the catalog had to close: {cause}. Nothing that was committed or visible is lost. See to the disk, then start again"
+                "the catalog had to close: {cause}. Nothing that was committed or visible is lost. See to what stores it, then start \
+                 again"
+            )),
+            cause = unseated => Err(anyhow::anyhow!(
+                "{cause}: this one ends. Nothing is lost; what was visible and not committed, the other fetches from Kafka"
             )),
         }
     }
@@ -316,6 +381,59 @@ impl Node {
         for task in self.background {
             task.abort();
         }
+        if let Some(seat) = self.seat {
+            seat.leave().await;
+        }
         self.store.close().await;
     }
+}
+
+/// What the world comes in by.
+struct Doors {
+    metrics: PrometheusHandle,
+    http: TcpListener,
+    http_address: SocketAddr,
+}
+
+/// What outlives the process.
+struct Stores {
+    store: Arc<dyn KvStore>,
+    catalog: Catalog,
+    objects: Arc<dyn ObjectStore>,
+}
+
+/// What becomes of a store that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It is made.
+    Made,
+    /// It is an error.
+    Refused,
+}
+
+/// Opens the store of a catalog.
+///
+/// # Errors
+/// If it cannot be reached, is in use, or is not a catalog's: the message names it, without a password.
+pub async fn open_catalog_store(
+    address: &CatalogAddress,
+    absent: Absent,
+    world: &World,
+) -> anyhow::Result<Arc<dyn KvStore>> {
+    let cannot_open = || format!("cannot open the catalog {address}");
+    Ok(match address {
+        CatalogAddress::Redb(path) => {
+            if absent == Absent::Refused && !path.exists() {
+                bail!("there is no catalog {address}: no such file");
+            }
+            Arc::new(RedbStore::open(path, Arc::clone(&world.clock)).await.with_context(cannot_open)?)
+        }
+        CatalogAddress::Postgres(address) => {
+            let opened = match absent {
+                Absent::Made => PostgresStore::open(address.clone(), world).await,
+                Absent::Refused => PostgresStore::open_existing(address.clone(), world).await,
+            };
+            Arc::new(opened.with_context(cannot_open)?)
+        }
+    })
 }

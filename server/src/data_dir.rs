@@ -3,16 +3,18 @@
 //! ```text
 //! LOCK            held by the running process
 //! node            this node's lasting name: by it the process knows its own write-ahead log again
-//! catalog.redb    the embedded catalog
+//! catalog         which catalog the write-ahead log is of
+//! catalog.redb    the embedded catalog, unless another is named
 //! wal/            segments of the write-ahead log
-//! objects/        parts
+//! wal-of-era-N/   those of before the catalog was copied or restored
+//! objects/        parts, unless another object store is named
 //! spill/          what queries spill; emptied at the start
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use catalog::NodeId;
+use catalog::{CatalogIdentity, NodeId};
 use vfs::{DirectoryLock, Random};
 
 /// A data directory that this process has to itself.
@@ -43,7 +45,70 @@ impl DataDir {
 
     /// The embedded catalog's file.
     pub fn catalog(&self) -> PathBuf {
-        self.path.join("catalog.redb")
+        Self::catalog_in(&self.path)
+    }
+
+    /// The embedded catalog's file in a data directory that nobody needs to have.
+    pub fn catalog_in(path: &Path) -> PathBuf {
+        path.join("catalog.redb")
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which catalog its write-ahead log is of; `None` where nobody has noted it.
+    ///
+    /// # Errors
+    /// If the note cannot be read.
+    pub fn belongs_to(&self) -> anyhow::Result<Option<CatalogIdentity>> {
+        let file = self.path.join("catalog");
+        let Some(text) = read_line(&file)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", file.display()))
+    }
+
+    /// Notes it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn belong_to(&self, catalog: &CatalogIdentity) -> anyhow::Result<()> {
+        write_line(&self.path.join("catalog"), &serde_json::to_string(catalog)?)
+    }
+
+    /// Whether a server has worked in it.
+    pub fn is_used(&self) -> bool {
+        let has_segments = std::fs::read_dir(self.wal()).is_ok_and(|mut entries| entries.next().is_some());
+        has_segments || self.catalog().exists()
+    }
+
+    /// Puts a write-ahead log where nobody replays it.
+    ///
+    /// # Errors
+    /// If it cannot be moved; the message says what to do.
+    pub fn set_log_aside(&self, era: u32) -> anyhow::Result<()> {
+        let name = |number: u32| match number {
+            1 => self.path.join(format!("wal-of-era-{era}")),
+            _ => self.path.join(format!("wal-of-era-{era}.{number}")),
+        };
+        let aside = (1..).map(name).find(|path| !path.exists()).context("every name is taken")?;
+        match std::fs::rename(self.wal(), &aside) {
+            Ok(()) => {
+                tracing::warn!(
+                    "the catalog was copied or restored: the write-ahead log of before is set aside as {}. What it held beyond the last \
+                     commit is fetched from Kafka again; it may be deleted",
+                    aside.display()
+                );
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| {
+                format!(
+                    "the catalog was copied or restored, and the write-ahead log of before cannot be set aside: empty {} by hand",
+                    self.wal().display()
+                )
+            }),
+        }
     }
 
     /// The write-ahead log's directory.
@@ -62,25 +127,36 @@ impl DataDir {
     }
 }
 
-/// Reads the node's name, or makes one. Written beside and renamed, so that a kill leaves a whole name or none.
+/// Reads the node's name, or makes one.
 fn node_id(path: &Path, random: &dyn Random) -> anyhow::Result<NodeId> {
     let file = path.join("node");
-    match std::fs::read_to_string(&file) {
-        Ok(name) if !name.trim().is_empty() => return Ok(NodeId(name.trim().to_owned())),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+    if let Some(name) = read_line(&file)? {
+        return Ok(NodeId(name));
     }
     let name = format!("node-{:016x}", random.next_u64());
-    let beside = path.join("node.new");
-    let write = || -> std::io::Result<()> {
-        std::fs::write(&beside, &name)?;
-        std::fs::File::open(&beside)?.sync_all()?;
-        std::fs::rename(&beside, &file)?;
-        std::fs::File::open(path)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", file.display()))?;
+    write_line(&file, &name)?;
     Ok(NodeId(name))
+}
+
+/// The text of a small file; `None` where there is none.
+fn read_line(file: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+/// Writes a small file beside its place and renames it, so that a kill leaves a whole text or none.
+fn write_line(file: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = file.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        std::fs::write(&beside, text)?;
+        std::fs::File::open(&beside)?.sync_all()?;
+        std::fs::rename(&beside, file)?;
+        std::fs::File::open(file.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@
 //! | module | owns |
 //! |---|---|
 //! | [`cli`], [`standalone`], [`demo`], `console`, [`stop_signal`] | the commands, what they say, how they are stopped |
-//! | [`settings`], [`data_dir`] | what is configured, and where things lie |
+//! | [`settings`], [`data_dir`], [`possession`] | what is configured, where things lie, and whose they are |
+//! | [`seat`] | that one server at a time serves a catalog |
 //! | [`compose`] | concrete types, in one place |
 //! | [`mysql`] | the protocol: packets, logins, result sets |
 //! | [`client`] | `millrace sql` |
+//! | [`catalog_tools`] | `millrace catalog` |
 //! | [`sql`] | statements: parsing, DDL, SHOW, system tables, sessions |
 //! | [`query`] | SQL's queries, handed to the warehouse's read side |
 //! | [`manager`] | leases, placement, grants |
@@ -22,6 +24,7 @@
 
 pub mod allocator;
 pub mod care;
+pub mod catalog_tools;
 pub mod cli;
 pub mod client;
 pub mod compose;
@@ -33,8 +36,10 @@ pub mod http;
 pub mod load;
 pub mod manager;
 pub mod mysql;
+pub mod possession;
 pub mod query;
 pub mod runtime;
+pub mod seat;
 pub mod settings;
 pub mod sql;
 pub mod standalone;

@@ -1,4 +1,4 @@
-//! `millrace standalone`: one process, its own catalog, any Kafka.
+//! `millrace standalone`: one process, any Kafka; its catalog and its parts in the data directory, or where the settings say.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use vfs::World;
 /// # Errors
 /// If it cannot start: the message names what is in the way.
 pub async fn run(args: StandaloneArgs) -> anyhow::Result<()> {
-    let settings = args.server.settings()?;
+    let settings = args.settings()?;
     let world = World::system();
     let clock = Arc::clone(&world.clock);
     // Before anybody is told that it is ready.

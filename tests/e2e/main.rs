@@ -12,6 +12,7 @@
 //! | `control` | ALTER under load and under a kill, hints, the proof of a table |
 //! | `inserts` | rows that come from clients: TRUNCATE under a pipeline, files over HTTP |
 //! | `golden` | SQL, by `tests/sql/*.slt` |
+//! | `stores` | a catalog in Postgres, parts on S3: who may use them, and what happens while they are away |
 //! | `types` | every value of every type, by each way in and in each place |
 
 // A test that cannot go on fails: that is what unwrap is for here.
@@ -33,4 +34,5 @@ mod moving;
 mod overload;
 mod small_disk;
 mod stage;
+mod stores;
 mod types;

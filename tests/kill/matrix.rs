@@ -1,8 +1,9 @@
 //! The kill matrix: the process dies before and after each step of the record's path, each row of DESIGN's table.
 
+use std::path::Path;
 use std::time::Duration;
 
-use millrace_tests::{Broker, Ledger, ServerOptions, ServerProcess, events};
+use millrace_tests::{Broker, Ledger, ServerOptions, ServerProcess, events, stores};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use warehouse::write::failpoint::CRASH_POINTS;
@@ -21,16 +22,30 @@ async fn a_death_before_or_after_any_step_loses_nothing_and_doubles_nothing() {
         for hit in HITS {
             if *hit == 1 || passes_often(point) {
                 println!("dying at {point}, hit {hit}");
-                die_at(point, *hit).await;
+                let directory = tempfile::tempdir().unwrap();
+                die_at(point, *hit, server_in(directory.path())).await;
             }
         }
     }
 }
 
-async fn die_at(point: &str, hit: u32) {
-    let directory = tempfile::tempdir().unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn a_death_at_any_step_loses_and_doubles_nothing_of_a_catalog_in_postgres_and_parts_on_s3() {
+    for point in CRASH_POINTS {
+        println!("dying at {point}");
+        let Some(catalog) = stores::catalog_in_postgres() else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let s3 = stores::s3(directory.path(), 0).await.unwrap();
+        die_at(point, 1, stores::on_s3(server_in(directory.path()), &s3).with("catalog.url", &catalog)).await;
+    }
+}
+
+fn server_in(directory: &Path) -> ServerOptions {
+    ServerOptions::new(env!("CARGO_BIN_EXE_millrace-under-test"), &directory.join("data"))
+}
+
+async fn die_at(point: &str, hit: u32, mut options: ServerOptions) {
     let broker = Broker::mock("events", 2).unwrap();
-    let mut options = ServerOptions::new(env!("CARGO_BIN_EXE_millrace-under-test"), &directory.path().join("data"));
     let producer = broker.producer(&[]).unwrap();
     let (mut ledger, mut random) = (Ledger::default(), StdRng::seed_from_u64(7));
     let mut payloads = |from: i64| -> Vec<(i32, Vec<u8>)> {

@@ -27,6 +27,7 @@ mod requirement;
 mod server_process;
 pub mod sim;
 mod sql;
+pub mod stores;
 mod waiting;
 
 pub use broker::Broker;

@@ -44,6 +44,11 @@ CREATE TABLE flights (
 /// If a port or the data directory is in the way, or the flights do not arrive.
 pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let settings = args.server.settings()?;
+    if settings.catalog.url.is_some() || settings.object_store.url.is_some() {
+        bail!(
+            "the demo keeps everything in one directory: take catalog.url and object_store.url out of its settings, or try standalone"
+        );
+    }
     let world = World::system();
     let clock = Arc::clone(&world.clock);
     let started = clock.now();

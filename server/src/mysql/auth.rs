@@ -20,7 +20,7 @@ use super::error::SqlError;
 pub const SALT_BYTES: usize = 20;
 
 /// A text that must not be shown: it has neither Display nor Debug.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {

@@ -2,6 +2,8 @@
 //!
 //! Later wins: the defaults, the file of `--config` (TOML), the environment (`MILLRACE__SECTION__KEY`), the flags.
 
+mod stores;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,6 +17,8 @@ use crate::mysql::auth::Secret;
 use crate::sql::StatementLimits;
 use crate::sql::seams::SettingRow;
 use warehouse::memory::MemoryLimits;
+
+pub use stores::{CatalogAddress, CatalogSection, ObjectStoreSection};
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
@@ -292,6 +296,10 @@ pub struct Settings {
     pub query: QuerySection,
     /// The sweeper.
     pub sweeper: SweeperSection,
+    /// The catalog.
+    pub catalog: CatalogSection,
+    /// The object store.
+    pub object_store: ObjectStoreSection,
     /// Where each value that is not a default comes from: `file` or `environment` (flags count as that).
     #[serde(skip)]
     origins: BTreeMap<String, String>,
@@ -306,7 +314,12 @@ const KEYS: &[(&str, &[&str])] = &[
     ("source", &["queue_bytes", "batch_bytes"]),
     ("query", &["statements_max", "statements_wait_seconds", "spill_limit"]),
     ("sweeper", &["intent_age_seconds", "label_age_seconds"]),
+    ("catalog", &["url", "password", "password_file"]),
+    ("object_store", &["url", "access_key_id", "secret_access_key", "secret_access_key_file", "session_token"]),
 ];
+
+/// Keys whose values are texts also where they look like numbers.
+const TEXTS: &[&str] = &["root_password", "password", "access_key_id", "secret_access_key", "session_token"];
 
 impl Settings {
     /// Reads the file, if there is one, and the environment over it.
@@ -318,8 +331,15 @@ impl Settings {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the settings file {}", path.display()))?;
-                text.parse::<toml::Table>()
-                    .with_context(|| format!("the settings file {} is not TOML", path.display()))?
+                // Only what is wrong and where: the line itself may hold a password.
+                text.parse::<toml::Table>().map_err(|error| {
+                    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+                    anyhow::anyhow!(
+                        "the settings file {} is not TOML: line {line}: {}",
+                        path.display(),
+                        error.message()
+                    )
+                })?
             }
             None => toml::Table::new(),
         };
@@ -332,6 +352,7 @@ impl Settings {
             &format!("the environment ({})", overrides.keys().cloned().collect::<Vec<_>>().join(", ")),
         )?;
         origins.extend(overrides.into_values().map(|key| (key, "environment".to_owned())));
+        texts(&mut values);
         let mut settings: Self = values.try_into().with_context(|| format!("in {place}"))?;
         settings.origins = origins;
         settings.validated()
@@ -347,10 +368,11 @@ impl Settings {
             description: description.to_owned(),
         };
         let memory = self.memory.limits();
-        let secret = if self.mysql.root_password.expose().is_empty() { "(none)" } else { "(set)" };
-        vec![
+        let secret = |secret: &Secret| if secret.expose().is_empty() { "(none)" } else { "(set)" }.to_owned();
+        let place = |url: Option<String>| url.unwrap_or_else(|| "(in the data directory)".to_owned());
+        let mut rows = vec![
             row("mysql.listen", self.mysql.listen.to_string(), "where MySQL clients connect"),
-            row("mysql.root_password", secret.to_owned(), "root's password"),
+            row("mysql.root_password", secret(&self.mysql.root_password), "root's password"),
             row("mysql.connections_max", self.mysql.connections_max.to_string(), "most connections at a time"),
             row("http.listen", self.http.listen.to_string(), "where /healthz, /readyz and /metrics are"),
             row("memory.limit", memory.total.to_string(), "what ingest and queries hold together"),
@@ -391,15 +413,27 @@ impl Settings {
                 self.sweeper.label_age_seconds.to_string(),
                 "the label of an INSERT is known for this long",
             ),
-        ]
+            row("catalog.url", place(self.catalog.url.as_ref().map(ToString::to_string)), "where the catalog is"),
+            row(
+                "object_store.url",
+                place(self.object_store.url.as_ref().map(ToString::to_string)),
+                "where the parts are",
+            ),
+        ];
+        let (name, password) = self.catalog.secret();
+        rows.push(row(name, secret(password), "the catalog's password, where it is not in the URL"));
+        rows.extend(
+            self.object_store.secrets().map(|(name, value)| row(name, secret(value), "who asks the object store")),
+        );
+        rows
     }
 
     fn validated(mut self) -> anyhow::Result<Self> {
         if let Some(path) = &self.mysql.root_password_file {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read mysql.root_password_file {}", path.display()))?;
-            self.mysql.root_password = Secret::new(text.lines().next().unwrap_or_default().to_owned());
+            self.mysql.root_password = stores::first_line("mysql.root_password_file", path)?;
         }
+        self.catalog.complete()?;
+        self.object_store.complete()?;
         let at_least = |name: &str, value: Bytes, least: u64| match value.0 >= least {
             true => Ok(()),
             false => bail!("{name} is {} bytes, and must be at least {least}", value.0),
@@ -439,9 +473,9 @@ fn overlay(
                 "the environment's {name} names no setting: write MILLRACE__SECTION__KEY, such as MILLRACE__MYSQL__LISTEN"
             );
         };
-        let value = text.parse::<i64>().map_or_else(|_| toml::Value::String(text.clone()), toml::Value::Integer);
-        // A password of digits is still a text.
-        let value = if key.eq_ignore_ascii_case("root_password") { toml::Value::String(text) } else { value };
+        let is_text = TEXTS.iter().any(|known| key.eq_ignore_ascii_case(known));
+        let number = text.parse::<i64>().ok().filter(|_| !is_text);
+        let value = number.map_or(toml::Value::String(text), toml::Value::Integer);
         let section =
             values.entry(section.to_ascii_lowercase()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         let section = section.as_table_mut().with_context(|| format!("{name}: that section is not a table"))?;
@@ -449,6 +483,17 @@ fn overlay(
         used.insert(name.clone(), path.to_ascii_lowercase().replacen("__", ".", 1));
     }
     Ok(used)
+}
+
+/// Makes texts of secrets that look like numbers: what refuses a value repeats it.
+fn texts(values: &mut toml::Table) {
+    for section in values.iter_mut().filter_map(|(_, section)| section.as_table_mut()) {
+        for (_, value) in section.iter_mut().filter(|(key, _)| TEXTS.contains(&key.as_str())) {
+            if matches!(value, toml::Value::Integer(_)) {
+                *value = toml::Value::String(value.to_string());
+            }
+        }
+    }
 }
 
 fn check_keys(values: &toml::Table, place: &str) -> anyhow::Result<()> {
@@ -480,7 +525,7 @@ fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) ->
 mod tests {
     use super::*;
 
-    fn load(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Settings> {
+    pub(super) fn load(text: &str, environment: &[(&str, &str)]) -> anyhow::Result<Settings> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("millrace.toml");
         std::fs::write(&path, text).unwrap();
