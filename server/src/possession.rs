@@ -125,6 +125,19 @@ impl<'a> Possessions<'a> {
     /// # Errors
     /// If another was quicker, or something cannot be written.
     pub async fn take(mut self, mine: &CatalogIdentity) -> anyhow::Result<()> {
+        if self.owner.is_none() || !self.eras.contains(mine) {
+            self.mark_parts(mine).await?;
+        }
+        match &self.log_of {
+            Some(log_of) if log_of == mine => return Ok(()),
+            Some(earlier) => self.data_dir.set_log_aside(earlier.era)?,
+            None => {}
+        }
+        // After the log: a process that dies in between finds none to set aside.
+        self.data_dir.belong_to(mine)
+    }
+
+    async fn mark_parts(&mut self, mine: &CatalogIdentity) -> anyhow::Result<()> {
         let owner = Owner { catalog: mine.id.clone() };
         self.owner = Some(self.create(&Path::from(OWNER), &owner).await?);
         // Before the next: whoever was slower leaves no mark in another's store.
@@ -133,12 +146,7 @@ impl<'a> Possessions<'a> {
         let of_this_era = self.create(&era, mine).await?;
         self.eras = self.eras().await?;
         self.eras.push(of_this_era);
-        self.check_parts(mine)?;
-        if self.log_of.as_ref().is_some_and(|log_of| log_of != mine) {
-            self.data_dir.set_log_aside(self.log_of.as_ref().map_or(0, |log_of| log_of.era))?;
-        }
-        // After the log: a process that dies in between finds none to set aside.
-        if self.log_of.as_ref() != Some(mine) { self.data_dir.belong_to(mine) } else { Ok(()) }
+        self.check_parts(mine)
     }
 
     /// Creates a mark; what is there afterwards, ours or another's.
