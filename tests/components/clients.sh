@@ -14,34 +14,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/apt.sh"
 # shellcheck source=java.sh
 source "$here/java.sh"
+# shellcheck source=python.sh
+source "$here/python.sh"
 
-requirements=$here/clients/requirements.txt
 root=${XDG_CACHE_HOME:-$HOME/.cache}/millrace-test
-
-# Named after the requirements, so that a changed list is installed anew, and marked when it is complete: an environment
-# cannot be moved into place afterwards, because its scripts name their own path.
-make_python() {
-  local environment
-  environment=$root/clients-$(sha256sum "$requirements" | cut -c 1-8)
-  python=$environment/bin/python
-  mkdir -p "$root"
-  exec 9>"$root/clients.lock"
-  flock 9
-  # The second test notices an environment whose interpreter was since upgraded or removed under it.
-  if [[ -e $environment/complete ]] && "$python" -c 'import pymysql, sqlalchemy, mysql.connector' 2>/dev/null; then
-    return
-  fi
-  need python3 python3 python3-venv
-  rm -rf "$environment"
-  echo "making the Python environment $environment" >&2
-  # Debian ships the module venv without the part that it needs, until python3-venv is there.
-  if ! python3 -m venv "$environment" >/dev/null 2>&1; then
-    apt_install python3-venv
-    python3 -m venv --clear "$environment" >&2
-  fi
-  "$python" -m pip install --quiet --disable-pip-version-check --no-input --retries 5 --requirement "$requirements" </dev/null >&2
-  : >"$environment/complete"
-}
 
 # Named after what it holds, and marked when it is complete, like the Python environment.
 make_node() {
@@ -94,7 +70,10 @@ make_java() {
   mv "$java_client.new" "$java_client"
 }
 
-make_python
+mkdir -p "$root"
+exec 9>"$root/clients.lock"
+flock 9
+make_python "$root/clients" "$here/clients/requirements.txt" 'pymysql, sqlalchemy, mysql.connector'
 make_node
 make_go
 make_java

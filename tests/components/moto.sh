@@ -10,11 +10,12 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=apt.sh
 source "$here/apt.sh"
+# shellcheck source=python.sh
+source "$here/python.sh"
 
 START_SECONDS=60
 STOP_SECONDS=20
 
-requirements=$here/moto/requirements.txt
 root=${XDG_CACHE_HOME:-$HOME/.cache}/millrace-test
 
 usage() {
@@ -27,26 +28,11 @@ die() {
   exit 1
 }
 
-# Named after the requirements, so that a changed list is installed anew, and marked when it is complete: an environment
-# cannot be moved into place afterwards, because its scripts name their own path.
 make_environment() {
-  environment=$root/moto-$(sha256sum "$requirements" | cut -c 1-8)
-  python=$environment/bin/python
   mkdir -p "$root"
   exec 9>"$root/moto.lock"
   flock 9
-  if [[ ! -e $environment/complete ]] || ! "$python" -c 'import moto.server' 2>/dev/null; then
-    need python3 python3 python3-venv
-    rm -rf "$environment"
-    echo "making the Python environment $environment" >&2
-    # Debian ships the module venv without the part that it needs, until python3-venv is there.
-    if ! python3 -m venv "$environment" >/dev/null 2>&1; then
-      apt_install python3-venv
-      python3 -m venv --clear "$environment" >&2
-    fi
-    "$python" -m pip install --quiet --disable-pip-version-check --no-input --retries 5 --requirement "$requirements" </dev/null >&2
-    : >"$environment/complete"
-  fi
+  make_python "$root/moto" "$here/moto/requirements.txt" moto.server
   exec 9>&-
 }
 
