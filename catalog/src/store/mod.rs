@@ -11,6 +11,7 @@
 pub mod contract;
 mod error;
 mod faulty;
+mod group;
 mod memory;
 mod mutation;
 mod postgres;

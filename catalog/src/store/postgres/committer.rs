@@ -20,9 +20,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use vfs::{Clock, Random};
 
+use super::super::group::{Job, gather};
 use super::super::resolver::{Decision, Resolver};
-use super::super::transaction::PendingCommit;
-use super::super::{KeyRange, Stamp, StoreError, TRANSACTION_BYTES_LIMIT};
+use super::super::{KeyRange, Stamp, StoreError};
 use super::address::PostgresAddress;
 use super::backoff::open_patiently;
 use super::fold::Folded;
@@ -34,24 +34,11 @@ use super::schema::{
 use super::session::{Answer, Call, Param, PgError, Script, Session};
 use super::told::{Learned, learn, number, tell};
 
-/// The most commits in a group.
-const GROUP: usize = 512;
-/// A group takes no further commit once it has this many bytes, so that its memory is bounded (I8).
-const GROUP_BYTES: usize = 2 * TRANSACTION_BYTES_LIMIT;
 /// How many versions lie between two times that old rows of `commits` are forgotten.
 const FORGET_EVERY: u64 = 1_024;
 /// Further behind, a resolver passes over what only transactions that have long ended could conflict with: while it learns, it
 /// holds the lock.
 const BEHIND: u64 = 1_024;
-
-/// One commit, and where its answer goes.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// What to commit.
-    pub(super) pending: PendingCommit,
-    /// Where the answer goes.
-    pub(super) answer: oneshot::Sender<Result<Stamp, StoreError>>,
-}
 
 /// A commit that the resolver let pass.
 struct Survivor {
@@ -105,26 +92,13 @@ impl Committer {
     /// Commits until the store is closed; the cause, if it cannot go on before.
     pub(super) async fn run(&mut self) -> Option<String> {
         while let Some(first) = self.jobs.recv().await {
-            let group = self.gather(first);
+            let group = gather(first, &mut self.jobs);
             if let Err(cause) = self.serve(group).await {
                 tracing::error!(catalog = %self.address, %cause, "the catalog store has closed");
                 return Some(cause);
             }
         }
         None
-    }
-
-    fn gather(&mut self, first: Job) -> Vec<Job> {
-        let mut bytes = first.pending.bytes();
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && bytes < GROUP_BYTES
-            && let Ok(job) = self.jobs.try_recv()
-        {
-            bytes += job.pending.bytes();
-            group.push(job);
-        }
-        group
     }
 
     /// Answers all of `group`. The error is why the store must close.

@@ -32,22 +32,20 @@ mod told;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use vfs::{Clock, World};
 
 pub use address::PostgresAddress;
-use committer::{Committer, Job};
+use committer::Committer;
 use feed::Feed;
 use pool::Pool;
 use schema::Purpose;
 use session::Session;
 
+use super::group::{self, Job, QUEUE};
 use super::transaction::{Commits, OptimisticTransaction, PendingCommit};
 use super::watches::Watches;
 use super::{KvStore, KvTransaction, Stamp, StoreError, WatchFuture};
-
-/// How many commits may wait for the committer; further ones wait for a place.
-const QUEUE: usize = 1024;
 
 /// A store in a PostgreSQL database.
 #[derive(Debug)]
@@ -197,13 +195,7 @@ impl KvStore for PostgresStore {
 #[async_trait]
 impl Commits for Shared {
     async fn submit(&self, pending: PendingCommit) -> Result<Stamp, StoreError> {
-        let queue = self.queue().clone().ok_or_else(|| self.closed())?;
-        let (answer, answered) = oneshot::channel();
-        // Refused by the queue, it was never seen by the committer.
-        queue.send(Job { pending, answer }).await.map_err(|_| self.closed())?;
-        drop(queue);
-        let unanswered =
-            |_| StoreError::MaybeCommitted { cause: "the committing task ended before its answer".to_owned() };
-        answered.await.map_err(unanswered)?
+        let queue = self.queue().clone();
+        group::submit(queue, pending, "task", || self.closed()).await
     }
 }

@@ -7,29 +7,16 @@ use redb::{Database, Durability, ReadableTable, Table, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 use vfs::Clock;
 
+use super::super::group::{Job, gather};
 use super::super::mutation::{Mutation, add_to};
 use super::super::resolver::{Decision, Resolver};
 use super::super::transaction::PendingCommit;
 use super::super::watches::Watches;
-use super::super::{KeyRange, Stamp, StoreError, TRANSACTION_BYTES_LIMIT};
+use super::super::{KeyRange, Stamp, StoreError};
 use super::State;
 use super::file::{COMMITS, ENTRIES, META, Room, commits, from_redb};
 use super::patient::Patience;
 use super::view::View;
-
-/// The most commits in a group.
-const GROUP: usize = 512;
-/// A group takes no further commit once it has this many bytes, so that its memory is bounded (I8).
-const GROUP_BYTES: usize = 2 * TRANSACTION_BYTES_LIMIT;
-
-/// One commit, and where its answer goes.
-#[derive(Debug)]
-pub(super) struct Job {
-    /// What to commit.
-    pub(super) pending: PendingCommit,
-    /// Where the answer goes.
-    pub(super) answer: oneshot::Sender<Result<Stamp, StoreError>>,
-}
 
 /// A commit that the resolver let pass, and its place in the order.
 struct Survivor {
@@ -88,7 +75,7 @@ impl Committer {
     pub(super) fn run(mut self, patience: Patience) {
         let _close = CloseAtEnd { state: Arc::clone(&self.state), watches: self.watches.clone(), patience };
         while let Some(first) = self.jobs.blocking_recv() {
-            let group = self.gather(first);
+            let group = gather(first, &mut self.jobs);
             let survivors = self.resolve(group);
             if survivors.is_empty() {
                 continue;
@@ -102,19 +89,6 @@ impl Committer {
                 room.keep();
             }
         }
-    }
-
-    fn gather(&mut self, first: Job) -> Vec<Job> {
-        let mut bytes = first.pending.bytes();
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && bytes < GROUP_BYTES
-            && let Ok(job) = self.jobs.try_recv()
-        {
-            bytes += job.pending.bytes();
-            group.push(job);
-        }
-        group
     }
 
     /// Decides each commit in the order of the queue, which becomes the order of stamps, and answers those that fail.

@@ -28,16 +28,14 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
 use vfs::Clock;
 
-use committer::{Committer, Job};
+use committer::Committer;
 use patient::Patience;
 use view::{Reader, RedbSnapshot, View};
 
+use super::group::{self, Job, QUEUE};
 use super::transaction::{Commits, OptimisticTransaction, PendingCommit};
 use super::watches::Watches;
 use super::{KvStore, KvTransaction, Stamp, StoreError, WatchFuture};
-
-/// How many commits may wait for the committer; further ones wait for a place.
-const QUEUE: usize = 1024;
 
 /// A store in one file of the local disk. Opened by one process at a time.
 #[derive(Debug)]
@@ -218,14 +216,8 @@ impl KvStore for RedbStore {
 #[async_trait]
 impl Commits for Shared {
     async fn submit(&self, pending: PendingCommit) -> Result<Stamp, StoreError> {
-        let queue = self.queue().clone().ok_or_else(|| self.closed())?;
-        let (answer, answered) = oneshot::channel();
-        // Refused by the queue, it was never seen by the committer.
-        queue.send(Job { pending, answer }).await.map_err(|_| self.closed())?;
-        drop(queue);
-        let unanswered =
-            |_| StoreError::MaybeCommitted { cause: "the committing thread ended before its answer".to_owned() };
-        answered.await.map_err(unanswered)?
+        let queue = self.queue().clone();
+        group::submit(queue, pending, "thread", || self.closed()).await
     }
 }
 
